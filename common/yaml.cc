@@ -1,0 +1,123 @@
+#include "common/yaml.h"
+
+#include <yaml-cpp/yaml.h>
+
+#include <charconv>
+#include <cmath>
+
+namespace podshim::yaml {
+namespace {
+
+constexpr int kMaxNodes = 1'000'000;
+constexpr int kMaxDepth = 200;
+
+json::Value integer_or_string(const std::string& text) {
+  std::string_view digits = text;
+  bool negative = digits.starts_with('-');
+  if (negative || digits.starts_with('+')) digits.remove_prefix(1);
+  int base = 10;
+  if (digits.starts_with("0x")) base = 16;
+  if (digits.starts_with("0o")) base = 8;
+  if (base != 10) digits.remove_prefix(2);
+  std::int64_t n = 0;
+  auto [end, ec] = std::from_chars(digits.data(), digits.data() + digits.size(), n, base);
+  if (ec == std::errc{} && end == digits.data() + digits.size() && !digits.empty() && n >= 0) return negative ? -n : n;
+  return text;
+}
+
+json::Value plain_scalar(const std::string& text) {
+  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
+  if (text == "true" || text == "True" || text == "TRUE") return true;
+  if (text == "false" || text == "False" || text == "FALSE") return false;
+  char first = text[text[0] == '-' || text[0] == '+' ? 1 : 0];
+  if ((first < '0' || first > '9') && first != '.') return text;
+  auto value = integer_or_string(text);
+  if (value.is_integer()) return value;
+  double d = 0;
+  auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), d);
+  if (ec == std::errc{} && end == text.data() + text.size() && std::isfinite(d)) return d;
+  return text;
+}
+
+class Converter {
+ public:
+  explicit Converter(const std::string& file) : file_(file) {}
+
+  Result<json::Value> convert(const YAML::Node& node, int depth) {
+    int line = node.Mark().line + 1;
+    if (++nodes_ > kMaxNodes || depth > kMaxDepth) return fail(at(line, "the document is too large or nested too deeply"));
+    json::Value out;
+    if (node.IsScalar()) {
+      out = node.Tag() == "!" ? json::Value(node.Scalar()) : plain_scalar(node.Scalar());
+    } else if (node.IsSequence()) {
+      out = json::Value::array();
+      for (const auto& item : node) out.push(TRY(convert(item, depth + 1)));
+    } else if (node.IsMap()) {
+      out = json::Value::object();
+      for (const auto& pair : node) {
+        if (!pair.first.IsScalar()) return fail(at(line, "a key that is not a plain word"));
+        const auto& key = pair.first.Scalar();
+        if (out.find(key) != nullptr) return fail(at(pair.first.Mark().line + 1, "duplicate key \"" + key + "\""));
+        auto value = TRY(convert(pair.second, depth + 1));
+        value.line = pair.first.Mark().line + 1;
+        out.as_object().emplace_back(key, std::move(value));
+      }
+    }
+    out.line = line;
+    return out;
+  }
+
+ private:
+  Error at(int line, std::string why) const { return Error::invalid(file_ + ":" + std::to_string(line), std::move(why)); }
+  const std::string& file_;
+  int nodes_ = 0;
+};
+
+void emit(YAML::Emitter& out, const json::Value& v) {
+  if (v.is_array()) {
+    out << YAML::BeginSeq;
+    for (const auto& item : v.as_array()) emit(out, item);
+    out << YAML::EndSeq;
+  } else if (v.is_object()) {
+    out << YAML::BeginMap;
+    for (const auto& [key, item] : v.as_object()) {
+      out << YAML::Key << key << YAML::Value;
+      emit(out, item);
+    }
+    out << YAML::EndMap;
+  } else if (v.is_string()) {
+    const auto& text = v.as_string();
+    if (text.find('\n') != std::string::npos) {
+      out << YAML::Literal << text;
+    } else if (!plain_scalar(text).is_string()) {
+      out << YAML::DoubleQuoted << text;
+    } else {
+      out << text;
+    }
+  } else {
+    out << json::dump(v);
+  }
+}
+
+}  // namespace
+
+Result<std::vector<json::Value>> parse_all(std::string_view text, const std::string& file) {
+  std::vector<json::Value> out;
+  try {
+    for (const auto& document : YAML::LoadAll(std::string(text))) {
+      if (!document.IsDefined() || document.IsNull()) continue;
+      out.push_back(TRY(Converter(file).convert(document, 0)));
+    }
+  } catch (const YAML::Exception& e) {
+    return fail(Error::invalid(file + ":" + std::to_string(e.mark.line + 1), e.msg));
+  }
+  return out;
+}
+
+std::string dump(const json::Value& value) {
+  YAML::Emitter out;
+  emit(out, value);
+  return std::string(out.c_str()) + "\n";
+}
+
+}  // namespace podshim::yaml
