@@ -1,5 +1,9 @@
-// EndpointSlice values (discovery.k8s.io/v1) and their decoder. Pure; any thread.
+// EndpointSlice values (discovery.k8s.io/v1) and their decoder. An address of the wrong family, or one that no endpoint
+// may have (loopback, link-local, multicast), is an error; a port without a number is left out. Pure; any thread.
 #pragma once
+
+#include <string>
+#include <vector>
 
 #include "common/kube/service.h"
 

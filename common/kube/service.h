@@ -53,6 +53,12 @@ struct Service {
   bool operator==(const Service&) const = default;
 };
 
+// `protocol` of a port; absent is TCP.
+Result<Protocol> decode_protocol(const json::Reader& port);
+// A number 1..65535 or a port name.
+Result<PortRef> decode_port_ref(const json::Reader& reader, std::string_view name, PortRef fallback);
+json::Value encode_port_ref(const PortRef& port);
+
 Result<Service> decode_service(const json::Reader& object, Unknowns& unknowns);
 json::Value encode_service(const Service& service);
 
