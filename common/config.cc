@@ -43,8 +43,8 @@ Result<PortRange> read_port_range(const json::Reader& r, const char* key, PortRa
   if (!text) return fallback;
   PortRange out;
   int used = 0;
-  if (std::sscanf(text->c_str(), "%d-%d%n", &out.first, &out.last, &used) != 2 || used != static_cast<int>(text->size()) ||
-      out.first < 1 || out.last > 65535 || out.first > out.last)
+  if (std::sscanf(text->c_str(), "%d-%d%n", &out.first, &out.last, &used) != 2 ||
+      used != static_cast<int>(text->size()) || out.first < 1 || out.last > 65535 || out.first > out.last)
     return fail(r.error(key, "\"" + *text + "\" is not a port range first-last within 1..65535"));
   return out;
 }

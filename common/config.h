@@ -50,17 +50,17 @@ struct NetproxyConfig {
 struct PodletConfig {
   std::string runtime_endpoint;  // "" = unix://<podshim.socket>
   std::string state = "/run/podlet";
-  std::string services_dir;      // "" = <podshim.state>/services
+  std::string services_dir;  // "" = <podshim.state>/services
   std::string log_level = "info";
 };
 
 struct Config {
-  Cidr cluster_cidr;     // 10.42.0.0/16
-  Cidr service_cidr;     // 10.43.0.0/16
-  IpAddress cluster_dns; // 10.43.0.10
+  Cidr cluster_cidr;      // 10.42.0.0/16
+  Cidr service_cidr;      // 10.43.0.0/16
+  IpAddress cluster_dns;  // 10.43.0.10
   std::string cluster_domain = "cluster.local";
-  std::string node_name;             // "" = hostname
-  std::vector<IpAddress> node_ips;   // empty = source address of the default route, else the bridge's gateway
+  std::string node_name;            // "" = hostname
+  std::vector<IpAddress> node_ips;  // empty = source address of the default route, else the bridge's gateway
   PortRange node_port_range;
   PodshimConfig podshim;
   NetproxyConfig netproxy;

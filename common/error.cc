@@ -42,17 +42,28 @@ std::string errno_name(int err) {
 
 std::string_view kind_name(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::os: return "os";
-    case ErrorKind::invalid_argument: return "invalid_argument";
-    case ErrorKind::not_found: return "not_found";
-    case ErrorKind::already_exists: return "already_exists";
-    case ErrorKind::failed_precondition: return "failed_precondition";
-    case ErrorKind::resource_exhausted: return "resource_exhausted";
-    case ErrorKind::unavailable: return "unavailable";
-    case ErrorKind::deadline_exceeded: return "deadline_exceeded";
-    case ErrorKind::cancelled: return "cancelled";
-    case ErrorKind::unimplemented: return "unimplemented";
-    case ErrorKind::internal: return "internal";
+    case ErrorKind::os:
+      return "os";
+    case ErrorKind::invalid_argument:
+      return "invalid_argument";
+    case ErrorKind::not_found:
+      return "not_found";
+    case ErrorKind::already_exists:
+      return "already_exists";
+    case ErrorKind::failed_precondition:
+      return "failed_precondition";
+    case ErrorKind::resource_exhausted:
+      return "resource_exhausted";
+    case ErrorKind::unavailable:
+      return "unavailable";
+    case ErrorKind::deadline_exceeded:
+      return "deadline_exceeded";
+    case ErrorKind::cancelled:
+      return "cancelled";
+    case ErrorKind::unimplemented:
+      return "unimplemented";
+    case ErrorKind::internal:
+      return "internal";
   }
   return "unknown";
 }

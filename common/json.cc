@@ -107,13 +107,12 @@ Value Value::string_map(const std::map<std::string, std::string>& map) {
 }
 
 const char* Value::type_name() const {
-  static constexpr const char* kNames[] = {"null", "a boolean", "an integer", "a number", "a string", "a list", "an object"};
+  static constexpr const char* kNames[] = {"null",     "a boolean", "an integer", "a number",
+                                           "a string", "a list",    "an object"};
   return kNames[data_.index()];
 }
 
-double Value::as_number() const {
-  return is_integer() ? static_cast<double>(as_integer()) : std::get<double>(data_);
-}
+double Value::as_number() const { return is_integer() ? static_cast<double>(as_integer()) : std::get<double>(data_); }
 
 const Value* Value::find(std::string_view name) const {
   if (!is_object()) return nullptr;
@@ -203,12 +202,14 @@ Result<std::optional<std::string>> Reader::opt_string(std::string_view name) con
   return v->as_string();
 }
 
-Result<std::optional<std::int64_t>> Reader::opt_integer(std::string_view name, std::int64_t low, std::int64_t high) const {
+Result<std::optional<std::int64_t>> Reader::opt_integer(std::string_view name, std::int64_t low,
+                                                        std::int64_t high) const {
   const Value* v = get(name);
   if (v == nullptr) return std::nullopt;
   if (!v->is_integer()) return fail(wrong_type(name, *v, "an integer"));
   if (v->as_integer() < low || v->as_integer() > high)
-    return fail(error(name, std::to_string(v->as_integer()) + " is outside " + std::to_string(low) + ".." + std::to_string(high)));
+    return fail(error(
+        name, std::to_string(v->as_integer()) + " is outside " + std::to_string(low) + ".." + std::to_string(high)));
   return v->as_integer();
 }
 
@@ -255,7 +256,8 @@ Result<std::string> Reader::string_or(std::string_view name, std::string fallbac
   return v ? *std::move(v) : std::move(fallback);
 }
 
-Result<std::int64_t> Reader::integer_or(std::string_view name, std::int64_t fallback, std::int64_t low, std::int64_t high) const {
+Result<std::int64_t> Reader::integer_or(std::string_view name, std::int64_t fallback, std::int64_t low,
+                                        std::int64_t high) const {
   return TRY(opt_integer(name, low, high)).value_or(fallback);
 }
 

@@ -1,8 +1,8 @@
 // JSON values and a typed reader. The JSON library is seen only behind this header (json.cc).
 //
 // Value is a plain tree; objects keep the order of their members. `line` is the 1-based source line when the value came
-// from YAML (common/yaml.h), 0 else, so that errors can say file:line. Numbers: integers stay exact (int64), the rest is
-// double. parse() refuses duplicate keys, non-finite numbers and input nested deeper than 200.
+// from YAML (common/yaml.h), 0 else, so that errors can say file:line. Numbers: integers stay exact (int64), the rest
+// is double. parse() refuses duplicate keys, non-finite numbers and input nested deeper than 200.
 //
 // Reader reads one object: every accessor names the full field path in its error ("spec.ports[0].port"), remembers
 // which members were asked for, and unknown() lists the rest. Values are borrowed: the tree outlives the Reader.
@@ -89,11 +89,12 @@ class Reader {
   // `path` is the field path of this object ("" at the top), `file` goes in front of errors with the line.
   static Result<Reader> of(const Value& value, std::string path = {}, std::string file = {});
 
-  bool has(std::string_view name) const;           // present and not null
-  const Value* get(std::string_view name) const;   // nullptr when absent or null; marks it as known
+  bool has(std::string_view name) const;          // present and not null
+  const Value* get(std::string_view name) const;  // nullptr when absent or null; marks it as known
 
   Result<std::string> string(std::string_view name) const;  // required
-  Result<std::int64_t> integer(std::string_view name, std::int64_t low = INT64_MIN, std::int64_t high = INT64_MAX) const;
+  Result<std::int64_t> integer(std::string_view name, std::int64_t low = INT64_MIN,
+                               std::int64_t high = INT64_MAX) const;
   Result<bool> boolean(std::string_view name) const;
   Result<Reader> object(std::string_view name) const;
 

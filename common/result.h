@@ -19,16 +19,16 @@ inline std::unexpected<Error> fail(Error e) { return std::unexpected<Error>(std:
 
 }  // namespace podshim
 
-#define TRY(...)                                                                 \
-  ({                                                                             \
-    auto&& try_result_ = (__VA_ARGS__);                                          \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error());    \
-    *std::move(try_result_);                                                     \
+#define TRY(...)                                                              \
+  ({                                                                          \
+    auto&& try_result_ = (__VA_ARGS__);                                       \
+    if (!try_result_) return std::unexpected(std::move(try_result_).error()); \
+    *std::move(try_result_);                                                  \
   })
 
-#define TRY_IN(expr, frame)                                                                          \
-  ({                                                                                                 \
-    auto&& try_result_ = (expr);                                                                     \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error().within(frame));          \
-    *std::move(try_result_);                                                                         \
+#define TRY_IN(expr, frame)                                                                 \
+  ({                                                                                        \
+    auto&& try_result_ = (expr);                                                            \
+    if (!try_result_) return std::unexpected(std::move(try_result_).error().within(frame)); \
+    *std::move(try_result_);                                                                \
   })

@@ -45,7 +45,8 @@ class Converter {
 
   Result<json::Value> convert(const YAML::Node& node, int depth) {
     int line = node.Mark().line + 1;
-    if (++nodes_ > kMaxNodes || depth > kMaxDepth) return fail(at(line, "the document is too large or nested too deeply"));
+    if (++nodes_ > kMaxNodes || depth > kMaxDepth)
+      return fail(at(line, "the document is too large or nested too deeply"));
     json::Value out;
     if (node.IsScalar()) {
       out = node.Tag() == "!" ? json::Value(node.Scalar()) : plain_scalar(node.Scalar());
@@ -68,7 +69,9 @@ class Converter {
   }
 
  private:
-  Error at(int line, std::string why) const { return Error::invalid(file_ + ":" + std::to_string(line), std::move(why)); }
+  Error at(int line, std::string why) const {
+    return Error::invalid(file_ + ":" + std::to_string(line), std::move(why));
+  }
   const std::string& file_;
   int nodes_ = 0;
 };

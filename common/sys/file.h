@@ -33,6 +33,7 @@ Result<> remove_file(const std::string& path);
 Result<> remove_dir(const std::string& path);   // rmdir(2)
 Result<> remove_tree(const std::string& path);  // does not follow symlinks, does not cross into other file systems
 bool exists(const std::string& path);           // lstat says yes
-Result<std::vector<std::string>> list_dir(const std::string& path);  // names without . and .., sorted; ENOENT is an error
+Result<std::vector<std::string>> list_dir(
+    const std::string& path);  // names without . and .., sorted; ENOENT is an error
 
 }  // namespace podshim::sys

@@ -32,8 +32,8 @@ struct SeccompChoice {
 
 struct Metadata {
   std::string name;
-  std::string uid;          // sandboxes only
-  std::string name_space;   // sandboxes only
+  std::string uid;         // sandboxes only
+  std::string name_space;  // sandboxes only
   std::uint32_t attempt = 0;
   bool operator==(const Metadata&) const = default;
 };
@@ -122,7 +122,7 @@ struct SecurityContext {
 
 struct ContainerSpec {
   Metadata metadata;
-  std::string image;                 // as the request names it: id or reference
+  std::string image;  // as the request names it: id or reference
   std::string user_specified_image;
   std::vector<std::string> command, args;
   std::string working_dir;

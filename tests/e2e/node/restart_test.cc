@@ -1,0 +1,130 @@
+// Whatever happens to the daemon, the containers do not notice: kill -9, restart, and every answer is what it was.
+#include <google/protobuf/util/message_differencer.h>
+
+#include <fstream>
+
+#include "common/sys/file.h"
+#include "tests/support/node_suite.h"
+
+namespace podshim::test {
+namespace {
+
+class Restart : public NodeSuite {
+ protected:
+  void kill_and_restart() {
+    node->stop_daemon(SIGKILL);
+    ASSERT_TRUE(node->start_daemon()) << node->log();
+  }
+};
+
+TEST_F(Restart, ContainersLogsAndExitCodesSurviveKillNine) {
+  auto pod = run_pod();
+  auto counter = script("counter", "i=0; while [ $i -lt 400 ]; do echo line $i; i=$((i+1)); sleep 0.005; done; exit 5");
+  counter.set_log_path("counter.log");
+  auto counting = start(pod, counter);
+  auto id = start(pod, sleeper("stays"));
+  auto created = create(pod, sleeper("created"));
+  auto pid = shell(id, "readlink /proc/self/ns/mnt");
+  auto before_pod = node->cri().sandbox_status(pod.id);
+  auto before = node->cri().container_status(id);
+
+  node->stop_daemon(SIGKILL);
+  std::this_thread::sleep_for(std::chrono::milliseconds(2500));  // the counter ends while no daemon is there
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+
+  using google::protobuf::util::MessageDifferencer;
+  EXPECT_TRUE(MessageDifferencer::Equals(before_pod, node->cri().sandbox_status(pod.id)))
+      << before_pod.DebugString() << node->cri().sandbox_status(pod.id).DebugString();
+  EXPECT_TRUE(MessageDifferencer::Equals(before, node->cri().container_status(id)))
+      << before.DebugString() << node->cri().container_status(id).DebugString();
+  EXPECT_EQ(shell(id, "readlink /proc/self/ns/mnt"), pid);
+  ASSERT_TRUE(node->cri().wait_state(counting, cri::CONTAINER_EXITED, std::chrono::seconds(20)));
+  auto ended = node->cri().container_status(counting);
+  EXPECT_EQ(ended.exit_code(), 5);
+  auto log = node->run({"cat", ended.log_path()}).out;
+  for (int i = 0; i < 400; i++)
+    ASSERT_NE(log.find(" stdout F line " + std::to_string(i) + "\n"), std::string::npos) << "line " << i << " is lost";
+  EXPECT_TRUE(node->cri().start(created).ok());
+  EXPECT_EQ(node->cri().container_status(created).state(), cri::CONTAINER_RUNNING);
+  EXPECT_TRUE(node->cri().stop(id, 5).ok());
+  EXPECT_EQ(node->cri().container_status(id).exit_code(), 0);
+}
+
+TEST_F(Restart, TermStopsTheDaemonNeverThePods) {
+  auto pod = run_pod();
+  auto id = start(pod, sleeper("c"));
+  auto before = shell(id, "readlink /proc/1/ns/mnt");
+  node->stop_daemon(SIGTERM);
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  EXPECT_EQ(shell(id, "readlink /proc/1/ns/mnt"), before);
+}
+
+TEST_F(Restart, SecondDaemonOnTheSameRootFailsAtOnce) {
+  auto out = node->run({program("podshim"), "--config", node->config_file(), "--socket", node->dir() + "/other.sock"},
+                       std::chrono::seconds(10));
+  EXPECT_EQ(out.exit_code, 1);
+  EXPECT_NE(out.err.find(node->dir()), std::string::npos) << out.err;
+  cri::VersionResponse version;
+  EXPECT_TRUE(node->cri().call(&cri::RuntimeService::Stub::Version, cri::VersionRequest(), &version).ok());
+}
+
+TEST_F(Restart, BadRecordsAreSetAsideAndNamed) {
+  auto pod = run_pod();
+  node->stop_daemon(SIGTERM);
+  auto broken = node->dir() + "/root/sandboxes/" + std::string(64, 'a');
+  auto zeroed = node->dir() + "/root/containers/" + std::string(64, 'b');
+  ASSERT_TRUE(sys::make_dirs(broken));
+  ASSERT_TRUE(sys::make_dirs(zeroed));
+  std::ofstream(broken + "/record.json") << "{\"version\": 1, \"id\": \"" << std::string(64, 'a');
+  std::ofstream(zeroed + "/record.json") << std::string(4096, '\0');
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  EXPECT_EQ(node->cri().sandbox_status(pod.id).state(), cri::SANDBOX_READY);
+  auto status = node->run({program("podshim"), "--config", node->config_file(), "status"});
+  EXPECT_EQ(status.exit_code, 0) << status.err;
+  EXPECT_NE(status.out.find(std::string(12, 'a')), std::string::npos) << status.out;
+  EXPECT_NE(status.out.find(std::string(12, 'b')), std::string::npos) << status.out;
+}
+
+TEST_F(Restart, MonitorDeathEndsThePod) {
+  auto pod = run_pod();
+  auto id = start(pod, sleeper("c"));
+  auto monitor =
+      node->run({"sh", "-c",
+                 "for p in /proc/[0-9]*; do [ \"$(cat $p/comm 2>/dev/null)\" = podshim-monitor ] && grep -q " +
+                     pod.id.substr(0, 12) + " $p/cmdline $p/environ 2>/dev/null && echo ${p#/proc/}; done"});
+  pid_t pid = std::atoi(monitor.out.c_str());
+  ASSERT_GT(pid, 1) << "no monitor names its sandbox: " << monitor.out;
+  ::kill(pid, SIGKILL);
+  ASSERT_TRUE(node->cri().wait_state(id, cri::CONTAINER_EXITED, std::chrono::seconds(10)));
+  auto status = node->cri().container_status(id);
+  EXPECT_EQ(status.exit_code(), 137);
+  EXPECT_EQ(status.reason(), "Error");
+  for (int i = 0; i < 100 && node->cri().sandbox_status(pod.id).state() != cri::SANDBOX_NOTREADY; i++)
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_EQ(node->cri().sandbox_status(pod.id).state(), cri::SANDBOX_NOTREADY);
+}
+
+TEST_F(Restart, SweepRemovesWhatHasNoRecord) {
+  auto pod = run_pod();
+  node->stop_daemon(SIGKILL);
+  // As if the daemon had been killed after the intent of one step: a cgroup and a netns name of ours without a record.
+  auto orphan = "podshim-" + node->instance() + "-" + std::string(64, 'c');
+  auto cgroup = node->run({"sh", "-c",
+                           "d=$(dirname $(find /sys/fs/cgroup -type d -name 'podshim-" + node->instance() +
+                               "*' | head -1)); mkdir $d/" + orphan + " && echo $d/" + orphan});
+  ASSERT_EQ(cgroup.exit_code, 0) << cgroup.err;
+  std::ofstream("/run/netns/" + orphan) << "";
+  ASSERT_TRUE(sys::make_dirs(node->dir() + "/state/sandboxes/" + std::string(64, 'c')));
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  bool gone = false;
+  for (int i = 0; i < 60 && !gone; i++) {
+    gone = !sys::exists("/run/netns/" + orphan) && !sys::exists(cgroup.out.substr(0, cgroup.out.size() - 1)) &&
+           !sys::exists(node->dir() + "/state/sandboxes/" + std::string(64, 'c'));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_TRUE(gone);
+  EXPECT_EQ(node->cri().sandbox_status(pod.id).state(), cri::SANDBOX_READY);
+}
+
+}  // namespace
+}  // namespace podshim::test
