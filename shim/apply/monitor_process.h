@@ -53,21 +53,36 @@ struct MonitorContainer {
   std::optional<ExitRecord> exit;
 };
 
+// An exec as the monitor knows it. One that a former daemon started has no `done` any more: the new daemon kills it.
+struct MonitorExec {
+  std::uint64_t id = 0;
+  ContainerId container;
+  sys::ProcessId process;
+  std::optional<std::int32_t> exit_code;
+};
+
 struct MonitorState {
   sys::ProcessId monitor, pause;
   bool pause_running = false;
   std::vector<MonitorContainer> containers;
+  std::vector<MonitorExec> execs;  // an ended one is listed until it was told once: by its event or by this list
 };
 
+// Called on the loop's thread with no lock held. They must not call a MonitorProcess: the answer comes on that thread.
 class MonitorEvents {
  public:
   virtual ~MonitorEvents() = default;
   virtual void container_exited(const SandboxId&, const ExitRecord&) = 0;
   virtual void pause_exited(const SandboxId&, int wait_status) = 0;
-  virtual void monitor_gone(const SandboxId&) = 0;
+  virtual void monitor_gone(const SandboxId&) = 0;  // once; not after a shutdown() that succeeded
 };
 
-class MonitorLoop;  // one epoll thread for all monitors of the daemon
+// One epoll thread for all monitors of the daemon, and the sealed memfd of the monitor's binary. Lives longer than
+// every MonitorProcess made from it.
+class MonitorLoop {
+ public:
+  virtual ~MonitorLoop() = default;
+};
 
 class MonitorProcess {
  public:
@@ -87,7 +102,8 @@ class MonitorProcess {
   virtual Result<> reopen_log(const ContainerId& id) = 0;                    // new file exists when it returns
 
   // An exec: the child gets stdio as they are; `done` is called once with the exit code (128 + signal) when it ended.
-  // The daemon owns the timeout and kills through the exec's cgroup or kill_exec.
+  // The daemon owns the timeout and kills through the exec's cgroup or kill_exec. The pid namespace is the container's
+  // own, without a word in `clone`. A call that fails does not call `done`; a monitor that dies calls it with the error.
   struct Exec {
     std::uint64_t id = 0;
     sys::ProcessId process;
@@ -112,5 +128,8 @@ struct MonitorLaunch {
 Result<std::unique_ptr<MonitorLoop>> make_monitor_loop(MonitorEvents& events, const std::string& monitor_binary);
 Result<std::shared_ptr<MonitorProcess>> launch_monitor(MonitorLoop& loop, const MonitorLaunch& launch);
 Result<std::shared_ptr<MonitorProcess>> connect_monitor(MonitorLoop& loop, const SandboxId& id, const std::string& sandbox_dir);
+
+// The record that a monitor left at `exit_record_path`, for a daemon that finds no monitor any more. ENOENT: no exit yet.
+Result<ExitRecord> read_exit_record(const std::string& path);
 
 }  // namespace podshim

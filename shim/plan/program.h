@@ -25,10 +25,11 @@ struct Program {
   bool operator==(const Program&) const = default;
 
   void add(ProgramStep step) { steps.push_back(std::move(step)); }
-  // One line a step, flags by name: golden tests, logs and error messages ("step 12 attach /data: ENOENT").
+  // One line a step, flags by name, environments and blobs whole: golden tests and --dry-run.
   std::string print() const;
+  // One step for an error message ("attach shm -> /dev/shm"): environments and blobs by their size only.
   std::string print_step(std::size_t index) const;
-  // WireStep[] followed by the blob; at most kMaxProgram bytes.
+  // ProgramHeader, WireStep[], blob (shim/monitor/step.h); the monitor refuses more than kMaxProgram bytes.
   std::string encode() const;
 };
 
