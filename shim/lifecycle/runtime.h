@@ -19,43 +19,9 @@
 #include "shim/image/store.h"
 #include "shim/plan/facts.h"
 #include "shim/plan/spec.h"
+#include "shim/state/snapshot.h"
 
 namespace podshim {
-
-enum class SandboxState { ready, not_ready };
-enum class ContainerState { created, running, exited, unknown };
-
-struct SandboxView {
-  SandboxId id;
-  SandboxSpec spec;
-  SandboxState state = SandboxState::not_ready;
-  std::int64_t created_at_ns = 0;
-  std::vector<IpAddress> ips;  // first one is the primary; empty with network = node
-  std::int32_t pause_pid = 0;
-  std::string netns_path;
-  std::string cgroup_path;
-};
-
-struct ContainerView {
-  ContainerId id;
-  SandboxId sandbox;
-  ContainerSpec spec;
-  ContainerState state = ContainerState::created;
-  std::int64_t created_at_ns = 0, started_at_ns = 0, finished_at_ns = 0;
-  std::int32_t exit_code = 0;
-  std::string reason, message;  // Completed, Error, OOMKilled
-  std::string image_id;         // resolved
-  std::string image_reference;  // repo digest, or the id
-  std::string log_path;         // absolute
-  ProcessUser user;
-  std::int32_t pid = 0;
-};
-
-// An immutable view of everything, replaced whole at every change.
-struct Snapshot {
-  std::vector<std::shared_ptr<const SandboxView>> sandboxes;     // by creation time
-  std::vector<std::shared_ptr<const ContainerView>> containers;  // by creation time
-};
 
 struct ContainerStats {
   std::shared_ptr<const ContainerView> container;
