@@ -1,0 +1,80 @@
+#include "shim/state/snapshot.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "tests/unit/shim-state/samples.h"
+
+namespace podshim::state {
+namespace {
+
+std::shared_ptr<const SandboxView> view(char digit, std::int64_t created, SandboxState state = SandboxState::ready) {
+  return std::make_shared<SandboxView>(
+      SandboxView{.id = samples::sandbox_id(digit), .state = state, .created_at_ns = created});
+}
+
+TEST(Publisher, KeepsOrderOfCreationAndReplacesInPlace) {
+  Publisher p;
+  p.put(view('b', 20));
+  p.put(view('a', 30));
+  p.put(view('c', 10));
+  auto before = p.load();
+  p.put(view('b', 20, SandboxState::not_ready));
+  auto after = p.load();
+  ASSERT_EQ(after->sandboxes.size(), 3U);
+  EXPECT_EQ(after->sandboxes[0]->id, samples::sandbox_id('c'));
+  EXPECT_EQ(after->sandboxes[1]->state, SandboxState::not_ready);
+  EXPECT_EQ(before->sandboxes[1]->state, SandboxState::ready);  // a snapshot in hand does not change
+  p.erase(samples::sandbox_id('b'));
+  EXPECT_EQ(p.load()->sandboxes.size(), 2U);
+  p.erase(samples::sandbox_id('b'));
+  EXPECT_EQ(p.load()->sandboxes.size(), 2U);
+}
+
+TEST(Snapshot, FindsByIdAndByUniquePrefix) {
+  Publisher p;
+  p.put(view('a', 1));
+  auto other = std::make_shared<SandboxView>();
+  other->id = *SandboxId::parse("aab" + std::string(61, '0'));
+  other->created_at_ns = 2;
+  p.put(std::shared_ptr<const SandboxView>(other));
+  auto s = p.load();
+  bool ambiguous = false;
+  EXPECT_EQ(s->sandbox(std::string(64, 'a'))->id, samples::sandbox_id('a'));
+  EXPECT_EQ(s->sandbox("aab")->id, other->id);
+  EXPECT_EQ(s->sandbox("aa", &ambiguous), nullptr);
+  EXPECT_TRUE(ambiguous);
+  ambiguous = false;
+  EXPECT_EQ(s->sandbox("b", &ambiguous), nullptr);
+  EXPECT_EQ(s->sandbox("", &ambiguous), nullptr);
+  EXPECT_EQ(s->sandbox(std::string(65, 'a')), nullptr);
+  EXPECT_FALSE(ambiguous);
+}
+
+TEST(Publisher, ReadersSeeWholeStatesWhileWritersWork) {
+  Publisher p;
+  std::atomic<bool> stop{false};
+  std::thread writer([&] {
+    for (int i = 0; i < 2000; i++) {
+      p.put(view('a', 1));
+      p.put(view('b', 2));
+      p.erase(samples::sandbox_id('a'));
+      p.erase(samples::sandbox_id('b'));
+    }
+    stop = true;
+  });
+  std::size_t seen = 0;
+  while (!stop) {
+    auto s = p.load();
+    seen = std::max(seen, s->sandboxes.size());
+    for (const auto& v : s->sandboxes) ASSERT_EQ(v->id.str().size(), 64U);
+  }
+  writer.join();
+  EXPECT_LE(seen, 2U);
+  EXPECT_TRUE(p.load()->sandboxes.empty());
+}
+
+}  // namespace
+}  // namespace podshim::state
