@@ -1,0 +1,27 @@
+// Addresses of links, over rtnetlink. Functions with a Batch add one message; EEXIST and EADDRNOTAVAIL come back from
+// the socket when it is sent. IPv6 addresses are added with IFA_F_NODAD: usable at once, no duplicate address
+// detection.
+#pragma once
+
+#include <vector>
+
+#include "common/ip.h"
+#include "common/netlink/socket.h"
+
+namespace podshim::netlink {
+
+struct LinkAddress {
+  int index = 0;
+  Cidr cidr;
+  bool link_scope = false;  // fe80::/64
+  bool tentative = false;
+  bool operator==(const LinkAddress&) const = default;
+};
+
+void add_address(Batch& batch, int index, const Cidr& cidr, const std::string& link_name);
+void delete_address(Batch& batch, int index, const Cidr& cidr, const std::string& link_name);
+Result<std::vector<LinkAddress>> list_addresses(Socket& socket, int index = 0);  // 0 = of all links
+
+std::optional<LinkAddress> parse_address(const Message& message);
+
+}  // namespace podshim::netlink
