@@ -76,6 +76,16 @@ std::string program(const std::string& name) {
   return (dir != nullptr ? std::string(dir) : std::string(PODSHIM_BUILD_DIR) + "/bin") + "/" + name;
 }
 
+std::string plugin_dir() {
+  const char* dir = std::getenv("PODSHIM_CNI");
+  return dir != nullptr ? dir : PODSHIM_BUILD_DIR "/cni";
+}
+
+int slowness() {
+  const char* factor = std::getenv("PODSHIM_SLOW");
+  return factor != nullptr ? std::max(1, std::atoi(factor)) : 1;
+}
+
 std::string image_archive(const std::string& file) {
   const char* dir = std::getenv("PODSHIM_IMAGES");
   return (dir != nullptr ? std::string(dir) : std::string(PODSHIM_SOURCE_DIR) + "/build/images") + "/" + file;
@@ -168,7 +178,7 @@ bool Node::start_daemon() {
   daemon_ = start({program("podshim"), "--config", config_file(), "--log-level", "debug"}, netns_.get(), log, log);
   ::close(log);
   client_ = std::make_unique<CriClient>(socket());
-  return client_->wait_ready(std::chrono::seconds(20));
+  return client_->wait_ready(std::chrono::seconds(20) * slowness());
 }
 
 void Node::stop_daemon(int signal) {
@@ -192,7 +202,7 @@ Output Node::run(const std::vector<std::string>& argv, std::chrono::seconds limi
   pid_t pid = start(argv, netns_.get(), pipes[0][1], pipes[1][1]);
   ::close(pipes[0][1]);
   ::close(pipes[1][1]);
-  auto end = Clock::now() + limit;
+  auto end = Clock::now() + limit * slowness();
   pollfd fds[2] = {{pipes[0][0], POLLIN, 0}, {pipes[1][0], POLLIN, 0}};
   std::string* texts[2] = {&output.out, &output.err};
   int open_count = 2;
@@ -272,7 +282,7 @@ std::vector<std::string> Node::leaks_now() const {
 }
 
 std::vector<std::string> Node::leaks(std::chrono::milliseconds patience) const {
-  auto end = Clock::now() + patience;
+  auto end = Clock::now() + patience * slowness();
   for (;;) {
     auto found = leaks_now();
     if (found.empty() || Clock::now() > end) return found;

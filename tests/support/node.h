@@ -80,6 +80,8 @@ class Node {
 // <build>/bin/<name>, or an image archive of $PODSHIM_IMAGES.
 std::string program(const std::string& name);
 std::string image_archive(const std::string& file);
+// How many times slower this machine is than the build machine ($PODSHIM_SLOW, set in the VM): limits scale by it.
+int slowness();
 // Path of a tool on PATH or in $CRICTL-like variables; "" when there is none.
 std::string find_tool(const std::string& name);
 
