@@ -67,7 +67,8 @@ std::string cgroup_leaf(const std::string& instance, const std::string& id);  //
 CgroupPaths container_cgroup_paths(const HostFacts& host, const std::string& parent, const std::string& instance,
                                    const ContainerId& id);
 CgroupPaths monitor_cgroup_paths(const HostFacts& host, const std::string& instance, const SandboxId& id);
-CgroupPaths exec_cgroup_paths(const CgroupPaths& container);
+// Execs that run at the same time have a leaf each, so that a timeout kills one subtree: exec, exec-1, ...
+CgroupPaths exec_cgroup_paths(const CgroupPaths& container, int leaf = 0);
 
 Result<CgroupPlan> plan_container_cgroup(const HostFacts& host, const CgroupPaths& paths, const CgroupInput& input);
 CgroupPlan plan_monitor_cgroup(const HostFacts& host, const CgroupPaths& paths);

@@ -32,6 +32,7 @@ struct ContainerInput {
   ContainerId id;
   std::vector<DeviceNode> devices;  // of observe_devices() in apply/host_paths.h
   std::string seccomp_profile;      // JSON text of a localhost profile
+  int exec_leaf = 0;                // execs: which leaf, see exec_cgroup_paths()
 };
 
 struct ContainerPlan {
