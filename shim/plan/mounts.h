@@ -39,7 +39,7 @@ struct MountPlan {
   std::uint64_t attributes = 0;  // MOUNT_ATTR_* set
   bool recursive_attributes = false;
   std::uint64_t propagation = 0;  // MS_PRIVATE, MS_SLAVE, MS_SHARED; 0 = as it is
-  bool keep_open = false;
+  bool readonly_at_end = false;   // read-only once the mount points below it are made
   bool operator==(const MountPlan&) const = default;
   std::string print() const;
 };
@@ -52,6 +52,12 @@ struct MountInput {
   const NamespacePlan& namespaces;
   const CgroupPaths& cgroup;
 };
+
+// The steps: binds are taken from the host before "/" becomes rslave (a Bidirectional one must be the host's peer),
+// then the root is attached, every mount goes below it in order, `below` follows, and what is read-only at the end
+// becomes so. Slots from first_free on are used; too many mounts is an error.
+Result<> add_mount_steps(Program& program, const std::vector<MountPlan>& mounts, const std::string& staging_dir,
+                         const Program& below);
 
 // Clean absolute form: "a//b/../c/" -> "/a/c". Never climbs above "/".
 std::string clean_path(std::string_view path);

@@ -43,7 +43,7 @@ std::string_view mode_name(NamespaceMode mode);  // "POD"
 Result<NamespacePlan> plan_sandbox_namespaces(const NamespaceOptions& sandbox);
 Result<NamespacePlan> plan_container_namespaces(const NamespaceOptions& sandbox, const NamespaceOptions& container,
                                                 bool privileged, const HostFacts& host);
-// Of an exec in a container planned as `container` with id `container_id`.
-NamespacePlan plan_exec_namespaces(const NamespacePlan& container, const std::string& container_id);
+// Of an exec in a container planned as `container`: its slots are the container's namespaces.
+NamespacePlan plan_exec_namespaces(const NamespacePlan& container);
 
 }  // namespace podshim
