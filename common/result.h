@@ -19,16 +19,20 @@ inline std::unexpected<Error> fail(Error e) { return std::unexpected<Error>(std:
 
 }  // namespace podshim
 
-#define TRY(...)                                                              \
+// The counter keeps nested uses apart: TRY(f(TRY(g()))).
+#define TRY_JOIN_(a, b) a##b
+#define TRY_NAME_(n) TRY_JOIN_(try_result_, n)
+#define TRY_AS_(name, ...)                                      \
+  ({                                                            \
+    auto&& name = (__VA_ARGS__);                                \
+    if (!name) return std::unexpected(std::move(name).error()); \
+    *std::move(name);                                           \
+  })
+#define TRY_IN_AS_(name, expr, frame)                                         \
   ({                                                                          \
-    auto&& try_result_ = (__VA_ARGS__);                                       \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error()); \
-    *std::move(try_result_);                                                  \
+    auto&& name = (expr);                                                     \
+    if (!name) return std::unexpected(std::move(name).error().within(frame)); \
+    *std::move(name);                                                         \
   })
-
-#define TRY_IN(expr, frame)                                                                 \
-  ({                                                                                        \
-    auto&& try_result_ = (expr);                                                            \
-    if (!try_result_) return std::unexpected(std::move(try_result_).error().within(frame)); \
-    *std::move(try_result_);                                                                \
-  })
+#define TRY(...) TRY_AS_(TRY_NAME_(__COUNTER__), __VA_ARGS__)
+#define TRY_IN(expr, frame) TRY_IN_AS_(TRY_NAME_(__COUNTER__), expr, frame)
