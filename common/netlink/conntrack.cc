@@ -1,6 +1,7 @@
 #include "common/netlink/conntrack.h"
 
 #include <arpa/inet.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
 
@@ -80,6 +81,27 @@ Result<std::vector<Flow>> list_flows(Socket& socket, Family family, std::uint8_t
   TRY(socket.dump(b, [&](const Message& m) {
     auto flow = parse_flow(m);
     if (flow && flow->original.protocol == protocol && flow->original.destination_port == port) out.push_back(*flow);
+  }));
+  return out;
+}
+
+Result<std::vector<Flow>> list_flows(Socket& socket, Family family, std::uint8_t protocol, bool dnat) {
+  Batch b;
+  b.begin("list flows", "protocol " + std::to_string(protocol), {}, message_type(IPCTNL_MSG_CT_GET), 0,
+          generic(family));
+  if (dnat) {
+    b.put_be32(CTA_STATUS, IPS_DST_NAT);
+    b.put_be32(CTA_STATUS_MASK, IPS_DST_NAT);
+  }
+  b.nest(CTA_TUPLE_ORIG, [&] { b.nest(CTA_TUPLE_PROTO, [&] { b.put_u8(CTA_PROTO_NUM, protocol); }); });
+  b.nest(CTA_FILTER, [&] {
+    b.put_u32(CTA_FILTER_ORIG_FLAGS, kFilterProtocol);
+    b.put_u32(CTA_FILTER_REPLY_FLAGS, 0);
+  });
+  std::vector<Flow> out;
+  TRY(socket.dump(b, [&](const Message& m) {
+    auto flow = parse_flow(m);
+    if (flow && flow->original.protocol == protocol) out.push_back(*flow);
   }));
   return out;
 }

@@ -31,6 +31,9 @@ struct Flow {
 // Flows whose first packet went to this port. A kernel without the filter (before 5.8) sends all: the rest is left out
 // here.
 Result<std::vector<Flow>> list_flows(Socket& socket, Family family, std::uint8_t protocol, std::uint16_t port);
+// All flows of a protocol; `dnat` leaves out those whose destination stands as it was sent (before 5.15 the kernel
+// sends these too).
+Result<std::vector<Flow>> list_flows(Socket& socket, Family family, std::uint8_t protocol, bool dnat);
 // "Gone already" is success.
 Result<> delete_flow(Socket& socket, const Flow& flow);
 std::optional<Flow> parse_flow(const Message& message);

@@ -113,6 +113,7 @@ std::optional<Message> next_message(Bytes& rest) {
   Message out{.type = h.nlmsg_type,
               .flags = h.nlmsg_flags,
               .seq = h.nlmsg_seq,
+              .port = h.nlmsg_pid,
               .payload = rest.subspan(sizeof h, h.nlmsg_len - sizeof h)};
   rest = rest.subspan(std::min(align(h.nlmsg_len), rest.size()));
   return out;

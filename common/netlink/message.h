@@ -126,6 +126,7 @@ struct Message {
   std::uint16_t type = 0;
   std::uint16_t flags = 0;
   std::uint32_t seq = 0;
+  std::uint32_t port = 0;  // of a notification: the socket whose request made the change
   Bytes payload;
 
   // The fixed header that this type of message begins with; nothing when the message is shorter.

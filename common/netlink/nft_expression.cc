@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter/nf_conntrack_common.h>
+#include <linux/netfilter/nf_conntrack_tuple_common.h>
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 
@@ -104,6 +105,69 @@ Expressions& Expressions::dnat(bool v4, int port_reg) {
 
 Expressions& Expressions::masquerade() {
   all_.push_back({.name = "masq"});
+  return *this;
+}
+
+Expressions& Expressions::value(netlink::Bytes value, int reg) {
+  all_.push_back(
+      {.name = "immediate", .fields = {{NFTA_IMMEDIATE_DREG, reg32(reg)}, {NFTA_IMMEDIATE_DATA, copy(value), true}}});
+  return *this;
+}
+
+Expressions& Expressions::random(std::uint32_t modulus, int reg) {
+  all_.push_back({.name = "numgen",
+                  .fields = {{NFTA_NG_DREG, reg32(reg)},
+                             {NFTA_NG_MODULUS, be32(modulus)},
+                             {NFTA_NG_TYPE, be32(NFT_NG_RANDOM)},
+                             {NFTA_NG_OFFSET, be32(0)}}});
+  return *this;
+}
+
+Expressions& Expressions::priority(int reg) {
+  all_.push_back({.name = "meta", .fields = {{NFTA_META_KEY, be32(NFT_META_PRIORITY)}, {NFTA_META_DREG, reg32(reg)}}});
+  return *this;
+}
+
+Expressions& Expressions::set_priority(int reg) {
+  all_.push_back({.name = "meta", .fields = {{NFTA_META_KEY, be32(NFT_META_PRIORITY)}, {NFTA_META_SREG, reg32(reg)}}});
+  return *this;
+}
+
+Expressions& Expressions::ct_original(std::uint32_t key, int reg) {
+  all_.push_back({.name = "ct",
+                  .fields = {{NFTA_CT_KEY, be32(key)},
+                             {NFTA_CT_DREG, reg32(reg)},
+                             {NFTA_CT_DIRECTION, {std::uint8_t{IP_CT_DIR_ORIGINAL}}}}});
+  return *this;
+}
+
+Expressions& Expressions::ct_original_destination(bool v4, int reg) {
+  return ct_original(v4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, reg);
+}
+Expressions& Expressions::ct_original_destination_port(int reg) { return ct_original(NFT_CT_PROTO_DST, reg); }
+
+Expressions& Expressions::verdict_map(const std::string& map, int reg) {
+  all_.push_back(
+      {.name = "lookup",
+       .fields = {
+           {NFTA_LOOKUP_SET, text(map)}, {NFTA_LOOKUP_SREG, reg32(reg)}, {NFTA_LOOKUP_DREG, be32(NFT_REG_VERDICT)}}});
+  return *this;
+}
+
+Expressions& Expressions::go_to(const std::string& chain) { return immediate(NFT_GOTO, chain); }
+Expressions& Expressions::leave() { return immediate(NFT_RETURN, {}); }
+
+Expressions& Expressions::reject_reset() {
+  all_.push_back(
+      {.name = "reject",
+       .fields = {{NFTA_REJECT_TYPE, be32(NFT_REJECT_TCP_RST)}, {NFTA_REJECT_ICMP_CODE, {std::uint8_t{0}}}}});
+  return *this;
+}
+
+Expressions& Expressions::reject_unreachable() {
+  all_.push_back({.name = "reject",
+                  .fields = {{NFTA_REJECT_TYPE, be32(NFT_REJECT_ICMPX_UNREACH)},
+                             {NFTA_REJECT_ICMP_CODE, {std::uint8_t{NFT_REJECT_ICMPX_PORT_UNREACH}}}}});
   return *this;
 }
 

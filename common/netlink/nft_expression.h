@@ -31,6 +31,19 @@ class Expressions {
   Expressions& dnat(bool v4, int port_reg);
   Expressions& masquerade();
 
+  // What a balancer needs beyond that.
+  Expressions& value(netlink::Bytes value, int reg = 0);          // a constant
+  Expressions& random(std::uint32_t modulus, int reg = 0);        // numgen random mod
+  Expressions& priority(int reg = 0);                             // meta priority
+  Expressions& set_priority(int reg = 0);                         // meta priority set
+  Expressions& ct_original_destination(bool v4, int reg = 0);     // ct original ip|ip6 daddr
+  Expressions& ct_original_destination_port(int reg = 0);         // ct original proto-dst
+  Expressions& verdict_map(const std::string& map, int reg = 0);  // vmap
+  Expressions& go_to(const std::string& chain);
+  Expressions& leave();               // return
+  Expressions& reject_reset();        // reject with tcp reset
+  Expressions& reject_unreachable();  // reject: icmpx port-unreachable
+
   // Combinations that many rules share.
   Expressions& family(bool v4);                    // meta nfproto ipv4|ipv6
   Expressions& status_dnat();                      // ct status dnat
@@ -52,6 +65,7 @@ class Expressions {
     std::vector<Field> verdict;  // nested inside NFTA_IMMEDIATE_DATA
   };
   Expressions& compare(std::uint32_t op, netlink::Bytes value, int reg);
+  Expressions& ct_original(std::uint32_t key, int reg);
   Expressions& immediate(std::int32_t code, const std::string& chain);
   std::vector<Expression> all_;
 };

@@ -1,0 +1,56 @@
+// source_directory: Services and EndpointSlices from a directory, one object a file (.json, .yaml, .yml), as podlet
+// writes them: by rename. Watched with inotify, so a change is read within milliseconds and an idle directory costs
+// nothing; lost events (overflow) and a directory that was replaced lead to a new scan.
+//
+// A file that cannot be read as an object is logged with file, line and field, and the others go on; what it said
+// before stays. Unknown kinds are passed over with a warning, unknown fields are named in one. Other names (hidden
+// files, temporary ones) are not read. Makes the directory when there is none. One thread.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "common/fd.h"
+#include "common/json.h"
+#include "netproxy/tracker.h"
+
+namespace podshim::netproxy {
+
+class SourceDirectory {
+ public:
+  static Result<SourceDirectory> open(std::string path);
+
+  int fd() const { return inotify_.get(); }
+  // Reads the whole directory: new and changed files, and those gone since.
+  Result<> scan(Tracker& tracker);
+  // Reads the events that are waiting.
+  Result<> read_events(Tracker& tracker);
+
+ private:
+  enum class Kind { service, slice };
+  struct Object {
+    Kind kind = Kind::service;
+    std::string key;
+    auto operator<=>(const Object&) const = default;
+  };
+
+  explicit SourceDirectory(std::string path) : path_(std::move(path)) {}
+  Result<> watch();
+  void load(const std::string& name, Tracker& tracker);
+  Result<> load_text(const std::string& name, const std::string& text, Tracker& tracker);
+  Result<> decode(const std::string& name, const json::Value& document, Tracker& tracker);
+  // The file now says this object; no: another file has it already.
+  bool claim(const std::string& name, Object object, Tracker& tracker);
+  void forget(const std::string& name, Tracker& tracker);
+  void release(const Object& object, Tracker& tracker);
+  void report_unknown(const std::string& name, const kube::Unknowns& unknowns);
+
+  std::string path_;
+  Fd inotify_;
+  std::map<std::string, Object> files_;          // file -> what it says
+  std::map<Object, std::string> owners_;         // and back
+  std::map<std::string, Object> doubles_;        // files whose object another file has
+  std::map<std::string, std::size_t> reported_;  // unknown fields: a hash of what was logged of the file
+};
+
+}  // namespace podshim::netproxy
