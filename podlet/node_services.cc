@@ -1,0 +1,135 @@
+// Services: allocation, slices, the directory for netproxy, and when a deleted Pod may be stopped.
+#include <algorithm>
+
+#include "common/log.h"
+#include "common/sys/file.h"
+#include "podlet/node.h"
+
+namespace podshim::podlet {
+namespace {
+
+constexpr Duration kAckPoll = std::chrono::milliseconds(2);
+constexpr Duration kWritePatience = std::chrono::seconds(5);
+
+// Why a Pod is not ready, in a few words.
+std::string why_not_ready(const PodStatus& s) {
+  for (const auto* list : {&s.init, &s.containers}) {
+    for (const auto& c : *list) {
+      if (c.state == ContainerStatus::State::running && c.ready) continue;
+      if (!c.probe_message.empty()) return c.probe_message;
+      if (c.state == ContainerStatus::State::waiting)
+        return "container " + c.name + ": " + c.reason + (c.message.empty() ? "" : " (" + c.message + ")");
+      if (list == &s.containers && c.state == ContainerStatus::State::terminated)
+        return "container " + c.name + ": " + c.ended.reason + ", exit code " + std::to_string(c.ended.exit_code);
+      if (c.state == ContainerStatus::State::running && !c.is_started) return "container " + c.name + " is starting";
+      if (list == &s.containers && c.state == ContainerStatus::State::running)
+        return "container " + c.name + ": its readiness probe has not succeeded yet";
+    }
+  }
+  return s.message;
+}
+
+}  // namespace
+
+std::vector<Backend> Node::backends() const {
+  std::vector<Backend> out;
+  for (const auto& [uid, e] : pods_) {
+    const auto& pod = e.record.pod;
+    Backend b{.name = pod.meta.name,
+              .name_space = pod.meta.name_space,
+              .hostname = pod_hostname(e.record, options_.facts),
+              .subdomain = pod.spec.subdomain,
+              .labels = &pod.meta.labels,
+              .spec = &pod.spec,
+              .ips = e.status.ips,
+              .ready = e.status.ready};
+    if (pod.spec.host_network && b.ips.empty() && e.seen.newest_sandbox() != nullptr) b.ips = options_.facts.node_ips;
+    b.deleting = e.record.deleted.has_value();
+    b.ended = e.status.phase == PodPhase::succeeded || e.status.phase == PodPhase::failed;
+    // A deleted Pod leaves for good when its containers have ended; until then it is "terminating".
+    if (b.deleting && e.seen.known && !e.seen.any_running()) b.ended = true;
+    if (!b.ready) b.why_not_ready = why_not_ready(e.status);
+    out.push_back(std::move(b));
+  }
+  std::ranges::sort(out, {}, &Backend::name);
+  return out;
+}
+
+void Node::allocate_services() {
+  std::vector<kube::Service> wanted;
+  for (const auto& [key, object] : objects())
+    if (const auto* s = std::get_if<kube::Service>(&object.value); s != nullptr && !draining_) wanted.push_back(*s);
+  allocation_ = allocate(wanted, allocations_, options_.service_cidr, options_.cluster_dns, options_.node_ports);
+  for (const auto& [key, why] : allocation_.refused) {
+    auto slash = key.find('/');
+    event({.kind = "Service", .name_space = key.substr(0, slash), .name = key.substr(slash + 1)}, true,
+          "FailedAllocation", why);
+  }
+  if (allocation_.allocations == allocations_) return;
+  allocations_ = allocation_.allocations;
+  auto text = json::dump(encode_allocations(allocations_), 1) + "\n";
+  auto saved = sys::write_file_atomic(options_.facts.state_dir + "/allocations.json", text, 0600);
+  if (!saved) log::error("the allocations could not be written", {{"why", saved.error().text()}});
+}
+
+void Node::sync_services() {
+  if (adopting_) {
+    adopting_ = std::ranges::any_of(pods_, [](const auto& p) { return !p.second.seen.known; });
+    if (adopting_) return;
+    services_dirty_ = true;
+  }
+  if (changed_backends_.empty() && gone_labels_.empty() && !services_dirty_ && !write_failed_) return;
+  auto pods = backends();
+  auto touches = [&](const kube::Service& s) {
+    auto hit = [&](const kube::Labels& labels) { return kube::has_labels(labels, s.selector); };
+    return std::ranges::any_of(changed_backends_, [&](const auto* e) { return hit(e->record.pod.meta.labels); }) ||
+           std::ranges::any_of(gone_labels_, hit);
+  };
+  if (services_dirty_) slices_of_.clear();
+  for (const auto& s : allocation_.services)
+    if (services_dirty_ || touches(s)) slices_of_[s.meta.key()] = build_slices(s, pods, options_.facts.node_name);
+  slices_.clear();
+  for (const auto& [key, list] : slices_of_) slices_.insert(slices_.end(), list.begin(), list.end());
+  for (const auto& [key, object] : objects()) {
+    const auto* given = std::get_if<std::vector<kube::EndpointSlice>>(&object.value);
+    if (given != nullptr && !draining_) slices_.insert(slices_.end(), given->begin(), given->end());
+  }
+  auto written = services_dir_.write(allocation_.services, slices_);
+  if (!written) log::error("the services directory could not be written", {{"why", written.error().text()}});
+  write_failed_ = !written;
+  if (write_failed_) want_wake(clock_.now() + std::chrono::seconds(1));
+  std::set<std::pair<std::string, std::string>> targets;
+  for (const auto& s : slices_)
+    for (const auto& e : s.endpoints)
+      if (e.ready) targets.emplace(s.meta.name_space, e.target_name);
+  for (auto& [uid, entry] : pods_) {
+    const auto& meta = entry.record.pod.meta;
+    if (entry.record.deleted && !entry.left_slices && written) {
+      entry.left_slices = *written;  // 0: it was in none, or had left before
+      entry.left_at = clock_.now();
+      entry.dirty = true;
+    }
+    entry.endpoint = targets.contains({meta.name_space, meta.name});
+  }
+  changed_backends_.clear();
+  gone_labels_.clear();
+  services_dirty_ = false;
+}
+
+bool Node::may_stop(const PodEntry& entry, Time* wake) const {
+  if (!entry.record.deleted) return true;
+  // If the directory cannot be written, deletion goes on all the same after a while.
+  auto patience = *entry.record.deleted + kWritePatience;
+  if (!entry.left_slices) {
+    *wake = patience;
+    return clock_.now() >= patience;
+  }
+  if (*entry.left_slices == 0 || options_.netproxy_status.empty()) return true;
+  if (clock_.now() >= entry.left_at + options_.ack_limit) return true;
+  auto synced = netproxy_synced_through(options_.netproxy_status);
+  if (!synced || *synced >= *entry.left_slices) return true;
+  *wake = clock_.now() + kAckPoll;
+  return false;
+}
+
+}  // namespace podshim::podlet
