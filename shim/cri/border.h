@@ -8,12 +8,10 @@
 #include "common/config.h"
 #include "shim/cri/activity.h"
 #include "shim/cri/finding.h"
+#include "shim/cri/version.h"
 #include "shim/lifecycle/runtime.h"
 
 namespace podshim::cri {
-
-inline constexpr char kRuntimeName[] = "podshim";
-inline constexpr char kRuntimeVersion[] = "0.1.0";
 
 struct Border {
   Runtime& runtime;

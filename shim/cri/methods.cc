@@ -14,13 +14,26 @@ struct Signature<Result<Response> (*)(Border&, const Request&)> {
   using In = Request;
 };
 
+template <typename Message>
+void note_subject(const Message& message, std::string* subject) {
+  if constexpr (requires { message.container_id(); }) {
+    *subject = message.container_id();
+  } else if constexpr (requires { message.pod_sandbox_id(); }) {
+    *subject = message.pod_sandbox_id();
+  } else if constexpr (requires { message.image().image(); }) {
+    *subject = message.image().image();
+  }
+}
+
 template <auto function>
-Result<std::string> call(Border& border, std::string_view bytes) {
+Result<std::string> call(Border& border, std::string_view bytes, std::string* subject) {
   typename Signature<decltype(function)>::In request;
   if (!request.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return fail(Error::invalid("request",
                                "is not a " + request.GetTypeName() + " (" + std::to_string(bytes.size()) + " bytes)"));
+  note_subject(request, subject);
   auto response = TRY(function(border, request));
+  note_subject(response, subject);
   std::string out;
   if (!response.SerializeToString(&out))
     return fail(Error::of(ErrorKind::internal, "serialize", response.GetTypeName()));

@@ -24,7 +24,8 @@ struct Method {
   std::string_view name;  // "/runtime.v1.RuntimeService/Version"
   Lane lane = Lane::inline_;
   bool log_success = false;  // changes something: one line when done
-  Result<std::string> (*call)(Border& border, std::string_view request) = nullptr;
+  // `subject` becomes the id that the call is about, for the log.
+  Result<std::string> (*call)(Border& border, std::string_view request, std::string* subject) = nullptr;
 };
 
 const Method* find_method(std::string_view name);  // nullptr: not served

@@ -83,18 +83,20 @@ grpc::ByteBuffer to_buffer(std::string bytes) {
   return {&slice, 1};
 }
 
-void log_end(const Method& method, const Result<std::string>& result, std::chrono::steady_clock::duration took) {
+void log_end(const Method& method, const std::string& subject, const Result<std::string>& result,
+             std::chrono::steady_clock::duration took) {
   const auto name = short_name(method.name);
   const long us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
   if (result) {
-    log::write(method.log_success ? log::Level::info : log::Level::debug, "done", {{"rpc", name}, {"us", us}});
+    log::write(method.log_success ? log::Level::info : log::Level::debug, "done",
+               {{"rpc", name}, {"id", subject}, {"us", us}});
     return;
   }
   // Not found is an everyday answer of status calls: a client asks about what has just gone.
   const auto code = status_code(result.error());
   const bool everyday = !method.log_success && code == Code::not_found;
   log::write(everyday ? log::Level::debug : log::Level::warn, "failed",
-             {{"rpc", name}, {"us", us}, {"code", code_name(code)}, {"error", result.error().text()}});
+             {{"rpc", name}, {"id", subject}, {"us", us}, {"code", code_name(code)}, {"error", result.error().text()}});
 }
 
 class Call final : public grpc::ServerGenericBidiReactor {
@@ -129,13 +131,14 @@ class Call final : public grpc::ServerGenericBidiReactor {
  private:
   void run() {
     const auto since = std::chrono::steady_clock::now();
+    std::string subject;
     grpc::Slice bytes;
     auto result = request_.DumpToSingleSlice(&bytes).ok()
-                      ? guarded({reinterpret_cast<const char*>(bytes.begin()), bytes.size()})
+                      ? guarded({reinterpret_cast<const char*>(bytes.begin()), bytes.size()}, &subject)
                       : fail(Error::of(ErrorKind::internal, "read request", std::string(method_->name)));
     request_.Clear();
     border_.activity.end(token_);
-    log_end(*method_, result, std::chrono::steady_clock::now() - since);
+    log_end(*method_, subject, result, std::chrono::steady_clock::now() - since);
     if (!result) {
       Finish(to_status(result.error()));
       return;
@@ -145,9 +148,9 @@ class Call final : public grpc::ServerGenericBidiReactor {
   }
 
   // Libraries below may throw (memory, JSON); a call must end all the same.
-  Result<std::string> guarded(std::string_view request) {
+  Result<std::string> guarded(std::string_view request, std::string* subject) {
     try {
-      return method_->call(border_, request);
+      return method_->call(border_, request, subject);
     } catch (const std::exception& e) {
       return fail(Error::of(ErrorKind::internal, "exception", std::string(method_->name), e.what()));
     }
