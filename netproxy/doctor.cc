@@ -17,14 +17,9 @@ std::string content(const char* path) {
   return *std::move(text);
 }
 
-void probe(const LayoutFacts& layout, Facts& facts) {
-  auto kernel = Kernel::open();
-  if (!kernel) {
-    facts.lacking.push_back(kernel.error().text());
-    return;
-  }
+void probe(Kernel& kernel, const LayoutFacts& layout, Facts& facts) {
   auto request = render_probe(layout);
-  auto outcome = kernel->commit(request.batch);
+  auto outcome = kernel.commit(request.batch);
   if (!outcome) {
     facts.lacking.push_back(outcome.error().text());
     return;
@@ -38,12 +33,12 @@ void probe(const LayoutFacts& layout, Facts& facts) {
 
 }  // namespace
 
-Facts gather_facts(const LayoutFacts& layout) {
+Facts gather_facts(Kernel& kernel, const LayoutFacts& layout) {
   Facts facts;
   facts.ip_forward = content("/proc/sys/net/ipv4/ip_forward");
   facts.bridge_nf_call = content("/proc/sys/net/bridge/bridge-nf-call-iptables");
   facts.routes = content("/proc/net/route");
-  probe(layout, facts);
+  probe(kernel, layout, facts);
   return facts;
 }
 

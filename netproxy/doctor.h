@@ -26,7 +26,7 @@ struct Finding {
   std::string detail;  // what was found, and the remedy
 };
 
-Facts gather_facts(const LayoutFacts& layout);
+Facts gather_facts(Kernel& kernel, const LayoutFacts& layout);
 std::vector<Finding> judge(const Facts& facts, const Cidr& service_cidr);
 // A route for this address in the text of /proc/net/route.
 bool has_route(const std::string& routes, const IpAddress& to);

@@ -63,8 +63,9 @@ int failed(const Error& e) {
   return kFailed;
 }
 
-int print_doctor(const Setup& s, bool json) {
-  auto findings = judge(gather_facts(s.layout), s.service_cidr);
+Result<int> print_doctor(const Setup& s, bool json) {
+  auto kernel = TRY(Kernel::open());
+  auto findings = judge(gather_facts(kernel, s.layout), s.service_cidr);
   bool ok = true;
   auto list = json::Value::array();
   for (const auto& f : findings) {
@@ -101,8 +102,8 @@ int dry_run(Tracker& tracker, const LayoutFacts& layout) {
   return 0;
 }
 
-void log_findings(const Setup& s) {
-  for (const auto& f : judge(gather_facts(s.layout), s.service_cidr))
+void log_findings(Kernel& kernel, const Setup& s) {
+  for (const auto& f : judge(gather_facts(kernel, s.layout), s.service_cidr))
     if (!f.ok) log::warn("this node is not ready for Services", {{"check", f.check}, {"detail", f.detail}});
 }
 
@@ -122,8 +123,8 @@ Result<int> serve(const Setup& s, const Options& o) {
   auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count();
   log::info("source read", {{"source", s.source}, {"services", tracker.services().size()}, {"ms", ms}});
 
-  log_findings(s);
   auto kernel = TRY(Kernel::open());
+  log_findings(kernel, s);
   auto watch = TRY(Watch::open(kernel.port()));
   auto conntrack = TRY(Conntrack::open());
   Status status(o.status_file);
@@ -173,7 +174,10 @@ int main(int argc, char** argv) {
     return kUsage;
   }
   log::configure("netproxy", setup->level);
-  if (app.got_subcommand("doctor")) return print_doctor(*setup, o.output == "json");
+  if (app.got_subcommand("doctor")) {
+    auto code = print_doctor(*setup, o.output == "json");
+    return code ? *code : failed(code.error());
+  }
   if (o.cleanup) {
     auto done = cleanup();
     return done ? 0 : failed(done.error());

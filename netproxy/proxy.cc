@@ -1,7 +1,10 @@
 #include "netproxy/proxy.h"
 
+#include <malloc.h>
+
 #include <algorithm>
 #include <cstdio>
+#include <utility>
 
 #include "common/log.h"
 #include "netproxy/render_text.h"
@@ -51,17 +54,20 @@ void Proxy::rebuild(Clock::time_point now) {
   auto existing = parts_.kernel.table();
   if (!existing) log::error("own table could not be asked for", {{"error", existing.error().text()}});
   bool in_one = existing && existing->has_value();
+  table_.reset();
   auto all = models(keys);
   std::vector<ServiceModel> first;
   if (in_one) std::swap(first, all);
-  if (parts_.watch != nullptr) parts_.watch->leave();
-  bool done = load_layout(std::move(first), since, now);
-  for (std::size_t i = 0; done && i < all.size(); i += kBatchServices) {
-    auto begin = all.begin() + static_cast<std::ptrdiff_t>(i);
-    auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(i + kBatchServices, all.size()));
-    commit({std::make_move_iterator(begin), std::make_move_iterator(end)}, since, now);
-  }
-  if (parts_.watch != nullptr) parts_.watch->join();
+  bool done = false;
+  unwatched([&] {
+    done = load_layout(std::move(first), since, now);
+    for (std::size_t i = 0; done && i < all.size(); i += kBatchServices) {
+      auto begin = all.begin() + static_cast<std::ptrdiff_t>(i);
+      auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(i + kBatchServices, all.size()));
+      commit({std::make_move_iterator(begin), std::make_move_iterator(end)}, since, now);
+    }
+    ::malloc_trim(0);  // a build makes and drops much more than what stays
+  });
   if (!done) {
     rebuild_due_ = now + pause_of(rebuild_tries_++);
     return;
@@ -142,14 +148,12 @@ void Proxy::commit(std::vector<ServiceModel> models, const Since& since, Clock::
   if (plan.empty()) return acknowledge(std::move(plan), since, 0);
   auto batch = render_netlink(plan);
   auto bytes = batch.batch.bytes().size();
-  bool large = parts_.watch != nullptr && plan.size() > kLargeBatch;
-  if (large) parts_.watch->leave();
-  auto outcome = parts_.kernel.commit(batch.batch);
-  if (large) {
-    parts_.watch->join();
-    // Nobody told of a foreign change while we were away; our own commit is not in the identity, but for new chains.
-    if (auto table = parts_.kernel.table(); table && (!*table || (*table)->handle != (table_ ? table_->handle : 0)))
-      loaded_ = false;
+  Result<Outcome> outcome;
+  auto send = [&] { outcome = parts_.kernel.commit(batch.batch); };
+  if (plan.size() > kLargeBatch && !away_) {
+    unwatched(send);
+  } else {
+    send();
   }
   if (!outcome) {
     for (const auto& m : models) quarantine(m.key, outcome.error().text(), now);
@@ -312,6 +316,19 @@ void Proxy::check_flows(Clock::time_point now) {
   recheck_.merge(suspects_);
   recheck_due_ = now + kRecheck;
   suspects_ = {};
+}
+
+template <typename Work>
+void Proxy::unwatched(Work work) {
+  if (parts_.watch != nullptr) parts_.watch->leave();
+  away_ = true;
+  work();
+  away_ = false;
+  if (parts_.watch != nullptr) parts_.watch->join();
+  // Nobody told of a foreign change meanwhile. The handle is another one when the table was made anew.
+  auto table = parts_.kernel.table();
+  bool ours = table && *table && (!table_ || (*table)->handle == table_->handle);
+  if (loaded_ && !ours) loaded_ = false;
 }
 
 void Proxy::remember_table() {

@@ -62,11 +62,15 @@ class Proxy {
   void report_not_served(const std::string& key);
   void check_flows(Clock::time_point now);
   void remember_table();
+  // Runs with the notifications off, for a batch so large that building them would cost; looks at the table afterwards.
+  template <typename Work>
+  void unwatched(Work work);
 
   Parts parts_;
   Applied applied_;
   std::optional<Cidr> service_cidr_;
   bool loaded_ = false;
+  bool away_ = false;  // inside unwatched()
   std::optional<TableIdentity> table_;
   int rebuild_tries_ = 0;
   std::optional<Clock::time_point> rebuild_due_;

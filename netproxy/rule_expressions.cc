@@ -103,7 +103,6 @@ class Translator {
   void put(const term::PriorityVmap&) { out_.priority().verdict_map(set_name({SetKind::by_n, Family::v4})); }
   void put(const term::Dnat& t) {
     bool v4 = t.map.family == Family::v4;
-    need_family(t.map.family);
     load(t.key, t.map.family);
     out_.map(set_name(t.map)).dnat(v4, v4 ? 1 : 4);
   }
