@@ -1,9 +1,9 @@
 // Runtime: Pod sandboxes and containers, as shim/cri sees them. Everything behind it is free of gRPC.
 //
-// Any thread. Mutating calls block (they run on the border's bounded pools); a repeated or concurrent call with the same
-// name and config joins the running operation or returns its result. Views come from a published snapshot and never wait.
-// Unknown ids: not_found for status calls and container operations, success for stop and remove. Ids may be given as unique prefixes.
-// A call that fails leaves nothing behind (Rollback), or a complete object.
+// Any thread. Mutating calls block (they run on the border's bounded pools); a repeated or concurrent call with the
+// same name and config joins the running operation or returns its result. Views come from a published snapshot and
+// never wait. Unknown ids: not_found for status calls and container operations, success for stop and remove. Ids may be
+// given as unique prefixes. A call that fails leaves nothing behind (Rollback), or a complete object.
 #pragma once
 
 #include <chrono>
@@ -75,8 +75,16 @@ class Runtime {
   virtual ImageStore& images() = 0;
 };
 
+// Where the machine is not the usual one: tests.
+struct RuntimeOptions {
+  std::string monitor_binary;  // "" = podshim-monitor beside the running program
+  std::string netns_dir = "/run/netns";
+  std::string boot_id_file = "/proc/sys/kernel/random/boot_id";
+};
+
 // Recovers what is on disk, reconnects to monitors, sweeps leftovers of this instance, then is ready.
-Result<std::unique_ptr<Runtime>> make_runtime(const Config& config, const HostFacts& facts, std::unique_ptr<ImageStore> images,
-                                              std::vector<std::string> quarantined);
+Result<std::unique_ptr<Runtime>> make_runtime(const Config& config, const HostFacts& facts,
+                                              std::unique_ptr<ImageStore> images, std::vector<std::string> quarantined,
+                                              const RuntimeOptions& options = {});
 
 }  // namespace podshim

@@ -54,7 +54,6 @@ void fields(A& a, S& v) {
   a("created-at-ns", v.created_at_ns);
   a("started-at-ns", v.started_at_ns);
   a("created", v.created);
-  a("starting", v.starting);
   a("image-id", v.image_id);
   a("image-reference", v.image_reference);
   a("image-process", v.image_process);

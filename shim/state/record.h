@@ -61,7 +61,6 @@ struct ContainerRecord {
   ContainerSpec spec;
   std::int64_t created_at_ns = 0, started_at_ns = 0;
   bool created = false;   // false: an intent
-  bool starting = false;  // a start was tried; started_at_ns says that it was done
   std::string image_id, image_reference;
   ImageProcess image_process;
   std::string log_path;  // absolute; "" = output is discarded

@@ -63,12 +63,25 @@ void Publisher::change(Change change) {
   }  // the old one is freed outside the lock
 }
 
-void Publisher::put(std::shared_ptr<const SandboxView> view) {
-  change([&](Snapshot& s) { put_into(s.sandboxes, std::move(view)); });
+void Publisher::put_sandbox(const std::function<std::shared_ptr<const SandboxView>()>& make) {
+  change([&](Snapshot& s) {
+    if (auto view = make()) put_into(s.sandboxes, std::move(view));
+  });
 }
 
-void Publisher::put(std::shared_ptr<const ContainerView> view) {
-  change([&](Snapshot& s) { put_into(s.containers, std::move(view)); });
+void Publisher::put_container(const std::function<std::shared_ptr<const ContainerView>()>& make) {
+  change([&](Snapshot& s) {
+    if (auto view = make()) put_into(s.containers, std::move(view));
+  });
+}
+
+void Publisher::replace(const std::function<Snapshot()>& make) {
+  change([&](Snapshot& s) {
+    s = {};
+    Snapshot all = make();
+    for (auto& view : all.sandboxes) put_into(s.sandboxes, std::move(view));
+    for (auto& view : all.containers) put_into(s.containers, std::move(view));
+  });
 }
 
 void Publisher::erase(const SandboxId& id) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -62,8 +63,11 @@ namespace state {
 class Publisher {
  public:
   std::shared_ptr<const Snapshot> load() const;
-  void put(std::shared_ptr<const SandboxView> view);  // adds, or replaces the one with its id
-  void put(std::shared_ptr<const ContainerView> view);
+  // Adds the view that `make` gives, or replaces the one with its id. `make` runs while no other change does, so that
+  // of two threads with news of one object the later news stay; nullptr: the object is gone, nothing is put.
+  void put_sandbox(const std::function<std::shared_ptr<const SandboxView>()>& make);
+  void put_container(const std::function<std::shared_ptr<const ContainerView>()>& make);
+  void replace(const std::function<Snapshot()>& make);
   void erase(const SandboxId& id);
   void erase(const ContainerId& id);
 

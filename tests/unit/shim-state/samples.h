@@ -112,7 +112,6 @@ inline ContainerRecord container_record(char digit = 'c', char sandbox = 'a') {
       .created_at_ns = 5,
       .started_at_ns = 6,
       .created = true,
-      .starting = true,
       .image_id = "sha256:1",
       .image_reference = "busybox@sha256:2",
       .image_process = {.user = "www",

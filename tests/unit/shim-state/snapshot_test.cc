@@ -17,11 +17,11 @@ std::shared_ptr<const SandboxView> view(char digit, std::int64_t created, Sandbo
 
 TEST(Publisher, KeepsOrderOfCreationAndReplacesInPlace) {
   Publisher p;
-  p.put(view('b', 20));
-  p.put(view('a', 30));
-  p.put(view('c', 10));
+  p.put_sandbox([] { return view('b', 20); });
+  p.put_sandbox([] { return view('a', 30); });
+  p.put_sandbox([] { return view('c', 10); });
   auto before = p.load();
-  p.put(view('b', 20, SandboxState::not_ready));
+  p.put_sandbox([] { return view('b', 20, SandboxState::not_ready); });
   auto after = p.load();
   ASSERT_EQ(after->sandboxes.size(), 3U);
   EXPECT_EQ(after->sandboxes[0]->id, samples::sandbox_id('c'));
@@ -35,11 +35,11 @@ TEST(Publisher, KeepsOrderOfCreationAndReplacesInPlace) {
 
 TEST(Snapshot, FindsByIdAndByUniquePrefix) {
   Publisher p;
-  p.put(view('a', 1));
+  p.put_sandbox([] { return view('a', 1); });
   auto other = std::make_shared<SandboxView>();
   other->id = *SandboxId::parse("aab" + std::string(61, '0'));
   other->created_at_ns = 2;
-  p.put(std::shared_ptr<const SandboxView>(other));
+  p.put_sandbox([&] { return other; });
   auto s = p.load();
   bool ambiguous = false;
   EXPECT_EQ(s->sandbox(std::string(64, 'a'))->id, samples::sandbox_id('a'));
@@ -58,8 +58,8 @@ TEST(Publisher, ReadersSeeWholeStatesWhileWritersWork) {
   std::atomic<bool> stop{false};
   std::thread writer([&] {
     for (int i = 0; i < 2000; i++) {
-      p.put(view('a', 1));
-      p.put(view('b', 2));
+      p.put_sandbox([] { return view('a', 1); });
+      p.put_sandbox([] { return view('b', 2); });
       p.erase(samples::sandbox_id('a'));
       p.erase(samples::sandbox_id('b'));
     }

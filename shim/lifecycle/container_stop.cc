@@ -1,0 +1,111 @@
+// StopContainer and RemoveContainer. Truth is the kernel: a process that is gone has ended, whatever was or was not
+// told.
+#include "common/log.h"
+#include "common/sys/file.h"
+#include "shim/lifecycle/node_runtime.h"
+#include "shim/lifecycle/signals.h"
+
+#include <signal.h>
+
+namespace podshim::lifecycle {
+namespace {
+
+constexpr milliseconds kExitReport{5'000};  // between the last process of a cgroup and the monitor's word about it
+constexpr std::int32_t kKilledCode = 128 + SIGKILL;
+
+}  // namespace
+
+Result<> NodeRuntime::stop_container(const std::string& id, std::chrono::seconds grace) {
+  auto container = TRY(table_.container(id));
+  if (!container) return {};
+  if (container->state() == ContainerState::created) {
+    std::lock_guard one(container->operation);  // a start that is under way ends first
+  }
+  // Not one operation at a time: a second stop with a shorter grace period must not wait for the first.
+  TRY_IN(end_container(container, grace), "stop container " + container->id.brief());
+  return {};
+}
+
+Result<> NodeRuntime::end_container(const std::shared_ptr<Container>& container, milliseconds grace) {
+  if (container->state() != ContainerState::running) return {};
+  auto monitor = container->sandbox->live_monitor();
+  if (monitor && grace.count() > 0) {
+    const int signal = parse_signal(container->record.image_process.stop_signal).value_or(SIGTERM);
+    if (auto sent = monitor->signal_container(container->id, signal); !sent)
+      log::warn("stop signal not sent", {{"container", container->id.str()}, {"error", sent.error().text()}});
+    else if (wait_ended(*container, grace))
+      return {};
+  }
+  TRY(host().kill_cgroup(container->cgroup, kKillPatience));
+  if (wait_ended(*container, monitor ? kExitReport : milliseconds(0))) return {};
+  settle_lost_exit(container);
+  if (container->state() == ContainerState::exited) return {};
+  return fail(Error::of(ErrorKind::deadline_exceeded, "kill container", container->id.str(),
+                        "its main process is still there after SIGKILL"));
+}
+
+bool NodeRuntime::wait_ended(Container& container, milliseconds patience) const {
+  std::unique_lock lock(container.mutex);
+  return container.ended.wait_for(lock, patience, [&] { return container.record.exit.has_value(); });
+}
+
+// The process is gone and nobody said so: the monitor died in between, or is not what it should be.
+void NodeRuntime::settle_lost_exit(const std::shared_ptr<Container>& container) {
+  const auto process = container->copy().process;
+  if (process.pid != 0 && sys::pidfd_open(process)) {
+    auto populated = host().cgroup_populated(container->cgroup);  // zombies do not count
+    if (!populated || *populated) return;
+  }
+  state::ContainerExit exit{.code = kKilledCode,
+                            .signal = SIGKILL,
+                            .finished_at_ns = host().now_ns(),
+                            .reason = "Error",
+                            .message = "its exit was not reported"};
+  if (auto record = read_exit_record(exit_path(container->id))) {
+    exit.code = record->exit_code;
+    exit.signal = record->signal;
+    exit.oom_killed = record->oom_killed;
+    exit.finished_at_ns = record->finished_at_ns;
+    exit.message.clear();
+  }
+  note_exit(container, exit);
+}
+
+Result<> NodeRuntime::remove_container(const std::string& id) {
+  auto container = TRY(table_.container(id));
+  if (!container) return {};
+  TRY(container_ends_.run("remove " + container->id.str(), [&](Stage& stage) -> Result<bool> {
+    std::lock_guard one(container->operation);
+    stage.enter("remove");
+    TRY_IN(discard_container(container), "remove container " + container->id.brief());
+    return true;
+  }));
+  return {};
+}
+
+Result<> NodeRuntime::discard_container(const std::shared_ptr<Container>& container) {
+  {
+    std::lock_guard lock(container->mutex);
+    if (container->removed) return {};
+  }
+  TRY(end_container(container, milliseconds(0)));
+  if (auto monitor = container->sandbox->live_monitor())
+    if (auto dropped = monitor->remove_container(container->id);
+        !dropped && dropped.error().kind != ErrorKind::unavailable)
+      return dropped;
+  TRY(host().kill_cgroup(container->cgroup, kKillPatience));  // a shared pid namespace: the tree may outlive its head
+  TRY(host().remove_cgroup(container->cgroup, kRemovePatience));
+  TRY(sys::remove_file(exit_path(container->id)));
+  {
+    std::scoped_lock lock(container->writing, container->mutex);
+    container->removed = true;
+    container->stats = nullptr;
+  }
+  TRY(journal_.remove(container->id));
+  table_.erase(*container);
+  published_.erase(container->id);
+  log::info("container removed", {{"container", container->id.str()}});
+  return {};
+}
+
+}  // namespace podshim::lifecycle

@@ -1,0 +1,171 @@
+// Recovery after a start: records -> objects; monitors are found again; what ended meanwhile is noted; intents are
+// rolled back. Decided by boot id, never by the clock. docs/recovery.md has the table of cases.
+#include <signal.h>
+
+#include "common/log.h"
+#include "common/sys/file.h"
+#include "shim/lifecycle/node_runtime.h"
+
+namespace podshim::lifecycle {
+namespace {
+
+constexpr int kLeavesLookedAt = 8;
+
+void warn_step(const char* step, const std::string& id, const Result<>& r) {
+  if (!r) log::warn("roll back", {{"step", step}, {"id", id}, {"error", r.error().text()}});
+}
+
+}  // namespace
+
+Result<> NodeRuntime::recover() {
+  take_records(TRY(journal_.read_all()));
+  const std::string boot = host().boot_id();
+  for (const auto& sandbox : table_.sandboxes()) adopt(sandbox, boot);
+  published_.replace([&] {
+    Snapshot all;
+    for (const auto& s : table_.sandboxes()) all.sandboxes.push_back(view_of(s->copy()));
+    for (const auto& c : table_.containers()) all.containers.push_back(view_of(c->copy()));
+    return all;
+  });
+  return {};
+}
+
+// Events of monitors find the objects in the table: it is filled before the first monitor is connected.
+void NodeRuntime::take_records(state::Contents contents) {
+  for (const auto& q : contents.newly_quarantined) log::error("record set aside", {{"record", q}});
+  for (const auto& q : contents.quarantined) quarantined_.push_back(q.name + ": " + q.reason);
+  for (auto& record : contents.sandboxes) {
+    parents_.insert(record.cgroup_parent);
+    const SandboxId id = record.id;
+    if (!record.created) {
+      // In the background: a CNI plugin that hangs must not keep the daemon from serving.
+      table_.begin(id.str());
+      chores_.post([this, record] { roll_back(record); });
+      continue;
+    }
+    auto plan = plan_sandbox({.spec = record.spec,
+                              .host = parts_.facts,
+                              .instance = instance(),
+                              .id = id,
+                              .default_cgroup_parent = parts_.config.podshim.cgroup_parent,
+                              .staging_dir = staging_dir()});
+    auto facts = facts_of(id, record.spec, plan ? plan->hostname : record.spec.hostname);
+    table_.add(std::make_shared<Sandbox>(std::move(record), std::move(facts)));
+  }
+  for (auto& record : contents.containers) {
+    auto sandbox = table_.sandbox(record.sandbox.str());
+    if (!record.created || !sandbox || !*sandbox) {
+      roll_back(record);
+      continue;
+    }
+    auto cgroup = cgroup_of((*sandbox)->record, record.id);
+    table_.add(std::make_shared<Container>(std::move(record), *sandbox, std::move(cgroup)));
+  }
+}
+
+void NodeRuntime::adopt(const std::shared_ptr<Sandbox>& sandbox, const std::string& boot_id) {
+  if (sandbox->record.boot_id != boot_id) return end_earlier_boot(sandbox);
+  const bool expected = sandbox->ready();
+  if (!expected && !sys::exists(state_dir(sandbox->id) + "/monitor.sock")) return bury_monitor(sandbox);
+  if (auto adopted = adopt_monitor(sandbox); !adopted) {
+    if (expected)
+      log::warn("monitor not found again", {{"sandbox", sandbox->id.str()}, {"error", adopted.error().text()}});
+    bury_monitor(sandbox);
+  }
+}
+
+Result<> NodeRuntime::adopt_monitor(const std::shared_ptr<Sandbox>& sandbox) {
+  auto monitor = TRY(host().connect_monitor(sandbox->id, state_dir(sandbox->id)));
+  if (monitor->process() != sandbox->record.monitor)
+    return fail(
+        Error::of(ErrorKind::unavailable, "connect monitor", sandbox->id.str(), "another process is at its socket"));
+  const MonitorState state = TRY(monitor->state());
+  {
+    std::lock_guard lock(sandbox->mutex);
+    sandbox->monitor = monitor;
+  }
+  if (!state.pause_running) mark_not_ready(sandbox, "pause is not running");
+  std::set<std::string> seen;
+  for (const auto& one : state.containers) {
+    seen.insert(one.id.str());
+    auto container = table_.container(one.id.str());
+    if (container && *container) {
+      adopt_container(*container, one);
+      continue;
+    }
+    // Its record is gone: a create or a remove that was cut short. The sweep kills what is left in its cgroup.
+    if (one.state == MonitorContainer::State::running) (void)monitor->signal_container(one.id, SIGKILL);
+    (void)monitor->remove_container(one.id);
+  }
+  for (const auto& container : table_.containers_of(sandbox->id))
+    if (!seen.contains(container->id.str()) && container->state() == ContainerState::running)
+      settle_lost_exit(container);
+  for (const auto& exec : state.execs)
+    if (!exec.exit_code) (void)monitor->kill_exec(exec.id);  // nobody waits for it any more
+  return {};
+}
+
+void NodeRuntime::adopt_container(const std::shared_ptr<Container>& container, const MonitorContainer& seen) {
+  bool changed = false;
+  {
+    std::lock_guard lock(container->mutex);
+    auto& record = container->record;
+    if (seen.state != MonitorContainer::State::created && record.started_at_ns == 0 && !record.exit) {
+      // The daemon died between the start and its record.
+      record.started_at_ns = seen.exit ? seen.exit->finished_at_ns : host().now_ns();
+      changed = true;
+    }
+    if (seen.process.pid != 0 && record.process != seen.process) {
+      record.process = seen.process;
+      changed = true;
+    }
+  }
+  if (changed)
+    if (auto written = persist(*container); !written)
+      log::warn("record not written", {{"container", container->id.str()}, {"error", written.error().text()}});
+  if (seen.exit) return container_exited(container->sandbox->id, *seen.exit);
+  std::set<int> left;
+  for (int leaf = 0; leaf < kLeavesLookedAt; leaf++)
+    if (host().cgroup_populated(exec_cgroup_paths(container->cgroup, leaf)).value_or(false)) left.insert(leaf);
+  std::lock_guard lock(container->mutex);
+  container->leaves.left = std::move(left);
+}
+
+// The machine was restarted: no process, no netns, no cgroup of it is left. Its names stay taken until it is removed,
+// attempt + 1 is free. DEL is still due and comes with StopPodSandbox.
+void NodeRuntime::end_earlier_boot(const std::shared_ptr<Sandbox>& sandbox) {
+  mark_not_ready(sandbox, "the machine was restarted");
+  for (const auto& container : table_.containers_of(sandbox->id)) {
+    if (container->state() != ContainerState::running) continue;
+    note_exit(container, {.code = 128 + SIGKILL,
+                          .signal = SIGKILL,
+                          .finished_at_ns = host().now_ns(),
+                          .reason = "Error",
+                          .message = "the machine was restarted"});
+  }
+}
+
+void NodeRuntime::roll_back(const state::SandboxRecord& record) {
+  const std::string id = record.id.str();
+  const CgroupPaths leaf = monitor_cgroup(record.id);
+  auto deleted = networks_.del(record, sys::exists(record.netns_path));
+  if (!deleted) garbage_due_ = true;
+  warn_step("CNI DEL", id, deleted);
+  if (!record.netns_path.empty()) warn_step("unbind netns", id, host().unbind_netns(netns_name_of(record)));
+  warn_step("kill monitor", id, host().kill_cgroup(leaf, kKillPatience));
+  warn_step("remove cgroup", id, host().remove_cgroup(leaf, kRemovePatience));
+  warn_step("remove state directory", id, sys::remove_tree(state_dir(record.id)));
+  auto gone = journal_.remove(record.id);
+  warn_step("remove record", id, gone);
+  if (gone) log::info("unfinished sandbox rolled back", {{"sandbox", id}});
+  table_.end(id);
+}
+
+// The monitor drops its root when it is asked for its state: adopt_monitor() finds no record for it.
+void NodeRuntime::roll_back(const state::ContainerRecord& record) {
+  auto gone = journal_.remove(record.id);
+  warn_step("remove record", record.id.str(), gone);
+  if (gone) log::info("unfinished container rolled back", {{"container", record.id.str()}});
+}
+
+}  // namespace podshim::lifecycle
