@@ -1,7 +1,6 @@
 #include "cni/ipam/netconf.h"
 
 #include <algorithm>
-#include <sstream>
 
 namespace podshim::cni::ipam {
 namespace {
@@ -81,6 +80,19 @@ Result<> read_requested(const Request& request, const Reader& root, std::vector<
   return {};
 }
 
+std::vector<std::string> words_of(std::string_view line) {
+  constexpr std::string_view kBlank = " \t\r";
+  std::vector<std::string> out;
+  for (;;) {
+    auto begin = line.find_first_not_of(kBlank);
+    if (begin == std::string_view::npos) return out;
+    line.remove_prefix(begin);
+    auto word = line.substr(0, line.find_first_of(kBlank));
+    out.emplace_back(word);
+    line.remove_prefix(word.size());
+  }
+}
+
 }  // namespace
 
 Result<NetConf> decode(const Request& request) {
@@ -111,18 +123,17 @@ std::string data_dir_of(const Request& request) {
 
 Dns parse_resolv_conf(std::string_view text) {
   Dns out;
-  std::istringstream lines{std::string(text)};
-  for (std::string line; std::getline(lines, line);) {
-    std::istringstream words(line.substr(0, line.find_first_of("#;")));
-    std::string key;
-    std::vector<std::string> values;
-    words >> key;
-    for (std::string word; words >> word;) values.push_back(word);
-    if (values.empty()) continue;
-    if (key == "nameserver") out.nameservers.push_back(values.front());
-    if (key == "domain") out.domain = values.front();
-    if (key == "search") out.search.insert(out.search.end(), values.begin(), values.end());
-    if (key == "options") out.options.insert(out.options.end(), values.begin(), values.end());
+  while (!text.empty()) {
+    auto line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    auto words = words_of(line.substr(0, line.find_first_of("#;")));
+    if (words.size() < 2) continue;
+    std::string key = words.front();
+    words.erase(words.begin());
+    if (key == "nameserver") out.nameservers.push_back(words.front());
+    if (key == "domain") out.domain = words.front();
+    if (key == "search") out.search.insert(out.search.end(), words.begin(), words.end());
+    if (key == "options") out.options.insert(out.options.end(), words.begin(), words.end());
   }
   return out;
 }

@@ -139,6 +139,8 @@ std::optional<Link> parse_link(const Message& m) {
     std::copy(mac->begin(), mac->end(), out.mac.bytes.begin());
   auto kind = a.nested(IFLA_LINKINFO);
   out.kind = kind.string(IFLA_INFO_KIND);
+  out.nf_call = kind.nested(IFLA_INFO_DATA).u8(IFLA_BR_NF_CALL_IPTABLES).value_or(0) != 0 && out.kind == "bridge";
+  out.operstate = a.u8(IFLA_OPERSTATE).value_or(0);
   auto port = kind.nested(IFLA_INFO_SLAVE_DATA);
   out.hairpin = port.u8(IFLA_BRPORT_MODE).value_or(0) != 0;
   out.isolated = port.u8(IFLA_BRPORT_ISOLATED).value_or(0) != 0;

@@ -65,6 +65,10 @@ struct Link {
   bool loopback = false;
   bool hairpin = false;
   bool isolated = false;
+  bool nf_call = false;  // a bridge's
+  std::uint8_t operstate = 0;
+
+  bool oper_up() const { return operstate == 6; }  // IF_OPER_UP: the port forwards
 };
 
 void add_bridge(Batch& batch, const BridgeCreate& bridge);

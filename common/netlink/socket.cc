@@ -14,7 +14,7 @@ namespace podshim::netlink {
 namespace {
 
 constexpr int kDumpTries = 8;
-constexpr std::size_t kMaxDatagram = 1 << 20;
+constexpr std::size_t kBuffer = 1 << 17;
 
 const Batch::Request* request_of(const Batch& batch, std::uint32_t seq) {
   const auto& all = batch.requests();
@@ -38,6 +38,8 @@ std::optional<Error> refusal(const Message& m, const Batch::Request& request) {
 }
 
 }  // namespace
+
+Socket::Socket(Fd fd) : fd_(std::move(fd)), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(kBuffer)) {}
 
 Result<Socket> Socket::open(Protocol protocol) {
   int family = protocol == Protocol::route ? NETLINK_ROUTE : NETLINK_NETFILTER;
@@ -75,25 +77,15 @@ Result<> Socket::send(Batch& batch, std::uint16_t extra_flags) {
 }
 
 Result<bool> Socket::receive(bool wait, const std::function<void(const Message&)>& each) {
-  for (;;) {
-    // MSG_TRUNC tells the true length, so a datagram that does not fit is taken again with a larger buffer.
-    ssize_t n = sys::retry([&] {
-      return ::recv(fd_.get(), buffer_.data(), buffer_.size(), MSG_PEEK | MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT));
-    });
-    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !wait) return false;
-    if (n < 0) return fail(Error::sys("receive", "netlink"));
-    auto size = static_cast<std::size_t>(n);
-    if (size > kMaxDatagram) return fail(Error::sys("receive", "netlink", {}, EMSGSIZE));
-    if (size > buffer_.size()) {
-      buffer_.resize(size);
-      continue;
-    }
-    n = sys::retry([&] { return ::recv(fd_.get(), buffer_.data(), buffer_.size(), MSG_DONTWAIT); });
-    if (n < 0) return fail(Error::sys("receive", "netlink"));
-    Bytes rest(buffer_.data(), static_cast<std::size_t>(n));
-    while (auto message = next_message(rest)) each(*message);
-    return true;
-  }
+  // MSG_TRUNC tells the true length; the kernel sends no datagram of more than 32 kB unless one object needs it.
+  ssize_t n =
+      sys::retry([&] { return ::recv(fd_.get(), buffer_.get(), kBuffer, MSG_TRUNC | (wait ? 0 : MSG_DONTWAIT)); });
+  if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) && !wait) return false;
+  if (n < 0) return fail(Error::sys("receive", "netlink"));
+  if (static_cast<std::size_t>(n) > kBuffer) return fail(Error::sys("receive", "netlink", {}, EMSGSIZE));
+  Bytes rest(buffer_.get(), static_cast<std::size_t>(n));
+  while (auto message = next_message(rest)) each(*message);
+  return true;
 }
 
 Result<std::vector<Result<>>> Socket::outcomes(Batch& batch) {

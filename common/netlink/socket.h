@@ -14,6 +14,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "common/fd.h"
@@ -36,7 +37,7 @@ class Socket {
   Result<> query(Batch& request, const std::function<void(const Message&)>& reply);
 
  private:
-  explicit Socket(Fd fd) : fd_(std::move(fd)), buffer_(32768) {}
+  explicit Socket(Fd fd);
   Result<> send(Batch& batch, std::uint16_t extra_flags);
   // One datagram; its messages go to `each`. Returns false when none is waiting and `wait` is not set.
   Result<bool> receive(bool wait, const std::function<void(const Message&)>& each);
@@ -44,7 +45,7 @@ class Socket {
 
   Fd fd_;
   std::uint32_t seq_ = 0;
-  std::vector<std::uint8_t> buffer_;
+  std::unique_ptr<std::uint8_t[]> buffer_;  // not cleared: only what arrives is touched
 };
 
 }  // namespace podshim::netlink
