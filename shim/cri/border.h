@@ -8,6 +8,7 @@
 #include "common/config.h"
 #include "shim/cri/activity.h"
 #include "shim/cri/finding.h"
+#include "shim/cri/items.h"
 #include "shim/cri/version.h"
 #include "shim/lifecycle/runtime.h"
 
@@ -18,6 +19,7 @@ struct Border {
   const Config& config;
   Activity& activity;
   std::function<std::vector<Finding>()> doctor;
+  Items items{};
   std::int64_t started_at_ns = 0;
 };
 

@@ -12,11 +12,11 @@ Result<v1::ContainerStatusResponse> container_status(Border& border, const v1::C
   return out;
 }
 
-Result<v1::ListContainersResponse> list_containers(Border& border, const v1::ListContainersRequest& request) {
+Result<Encoded> list_containers(Border& border, const v1::ListContainersRequest& request) {
   const auto snapshot = border.runtime.snapshot();
-  v1::ListContainersResponse out;
+  Encoded out;
   for (const auto& view : snapshot->containers)
-    if (matches(request.filter(), *view)) encode_container(*view, out.add_containers());
+    if (matches(request.filter(), *view)) border.items.containers.append(view, &out.bytes);
   return out;
 }
 

@@ -27,8 +27,9 @@ void encode_container_status(const ContainerView& view, v1::ContainerStatus* out
 std::string container_info(const ContainerView& view);
 void encode_resources(const Resources& resources, v1::LinuxContainerResources* out);
 
-// `image_filesystem` names the file system of the writable layer.
-void encode_stats(const ContainerStats& stats, const std::string& image_filesystem, v1::ContainerStats* out);
+void encode_attributes(const ContainerView& view, v1::ContainerAttributes* out);
+// All of a ContainerStats but its attributes. `image_filesystem` names the file system of the writable layer.
+void encode_usage(const ContainerStats& stats, const std::string& image_filesystem, v1::ContainerStats* out);
 
 void encode_image(const Image& image, v1::Image* out);
 std::string image_info(const Image& image);

@@ -48,8 +48,8 @@ void encode_maps(const ContainerSpec& spec, Message* out) {
   out->mutable_annotations()->insert(spec.annotations.begin(), spec.annotations.end());
 }
 
-void encode_usage(std::int64_t timestamp_ns, const std::string& mountpoint, std::uint64_t bytes, std::uint64_t inodes,
-                  v1::FilesystemUsage* out) {
+void encode_filesystem(std::int64_t timestamp_ns, const std::string& mountpoint, std::uint64_t bytes,
+                       std::uint64_t inodes, v1::FilesystemUsage* out) {
   out->set_timestamp(timestamp_ns);
   out->mutable_fs_id()->set_mountpoint(mountpoint);
   out->mutable_used_bytes()->set_value(bytes);
@@ -120,11 +120,13 @@ std::string container_info(const ContainerView& view) {
   return json::dump(info);
 }
 
-void encode_stats(const ContainerStats& s, const std::string& image_filesystem, v1::ContainerStats* out) {
-  auto* attributes = out->mutable_attributes();
-  attributes->set_id(s.container->id.str());
-  encode_metadata(s.container->spec.metadata, attributes->mutable_metadata());
-  encode_maps(s.container->spec, attributes);
+void encode_attributes(const ContainerView& view, v1::ContainerAttributes* out) {
+  out->set_id(view.id.str());
+  encode_metadata(view.spec.metadata, out->mutable_metadata());
+  encode_maps(view.spec, out);
+}
+
+void encode_usage(const ContainerStats& s, const std::string& image_filesystem, v1::ContainerStats* out) {
   out->mutable_cpu()->set_timestamp(s.timestamp_ns);
   out->mutable_cpu()->mutable_usage_core_nano_seconds()->set_value(s.cpu_usage_ns);
   auto* memory = out->mutable_memory();
@@ -137,8 +139,8 @@ void encode_stats(const ContainerStats& s, const std::string& image_filesystem, 
   memory->mutable_major_page_faults()->set_value(s.major_page_faults);
   out->mutable_swap()->set_timestamp(s.timestamp_ns);
   out->mutable_swap()->mutable_swap_usage_bytes()->set_value(s.swap_bytes);
-  encode_usage(s.timestamp_ns, image_filesystem, s.writable_layer_bytes, s.writable_layer_inodes,
-               out->mutable_writable_layer());
+  encode_filesystem(s.timestamp_ns, image_filesystem, s.writable_layer_bytes, s.writable_layer_inodes,
+                    out->mutable_writable_layer());
 }
 
 }  // namespace podshim::cri

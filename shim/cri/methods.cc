@@ -25,6 +25,14 @@ void note_subject(const Message& message, std::string* subject) {
   }
 }
 
+template <typename Response>
+Result<std::string> serialize(const Response& response) {
+  std::string out;
+  if (!response.SerializeToString(&out))
+    return fail(Error::of(ErrorKind::internal, "serialize", response.GetTypeName()));
+  return out;
+}
+
 template <auto function>
 Result<std::string> call(Border& border, std::string_view bytes, std::string* subject) {
   typename Signature<decltype(function)>::In request;
@@ -33,11 +41,12 @@ Result<std::string> call(Border& border, std::string_view bytes, std::string* su
                                "is not a " + request.GetTypeName() + " (" + std::to_string(bytes.size()) + " bytes)"));
   note_subject(request, subject);
   auto response = TRY(function(border, request));
-  note_subject(response, subject);
-  std::string out;
-  if (!response.SerializeToString(&out))
-    return fail(Error::of(ErrorKind::internal, "serialize", response.GetTypeName()));
-  return out;
+  if constexpr (std::is_same_v<decltype(response), Encoded>) {
+    return std::move(response.bytes);
+  } else {
+    note_subject(response, subject);
+    return serialize(response);
+  }
 }
 
 #define RUNTIME(name) "/runtime.v1.RuntimeService/" name

@@ -23,7 +23,7 @@ inline constexpr int kLanes = 5;
 struct Method {
   std::string_view name;  // "/runtime.v1.RuntimeService/Version"
   Lane lane = Lane::inline_;
-  bool log_success = false;  // changes something: one line when done
+  bool changes = false;  // something: then every failure is worth a warning
   // `subject` becomes the id that the call is about, for the log.
   Result<std::string> (*call)(Border& border, std::string_view request, std::string* subject) = nullptr;
 };

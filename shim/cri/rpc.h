@@ -12,6 +12,11 @@ namespace podshim::cri {
 namespace v1 = ::runtime::v1;
 namespace admin = ::podshim::v1;
 
+// A response that is bytes already, put together from cached items.
+struct Encoded {
+  std::string bytes;
+};
+
 // runtime_info.cc
 Result<v1::VersionResponse> version(Border&, const v1::VersionRequest&);
 Result<v1::StatusResponse> status(Border&, const v1::StatusRequest&);
@@ -23,7 +28,7 @@ Result<v1::RunPodSandboxResponse> run_pod_sandbox(Border&, const v1::RunPodSandb
 Result<v1::StopPodSandboxResponse> stop_pod_sandbox(Border&, const v1::StopPodSandboxRequest&);
 Result<v1::RemovePodSandboxResponse> remove_pod_sandbox(Border&, const v1::RemovePodSandboxRequest&);
 Result<v1::PodSandboxStatusResponse> pod_sandbox_status(Border&, const v1::PodSandboxStatusRequest&);
-Result<v1::ListPodSandboxResponse> list_pod_sandbox(Border&, const v1::ListPodSandboxRequest&);
+Result<Encoded> list_pod_sandbox(Border&, const v1::ListPodSandboxRequest&);
 
 // container_create.cc container_stop.cc container_list.cc container_stats.cc container_exec_sync.cc
 Result<v1::CreateContainerResponse> create_container(Border&, const v1::CreateContainerRequest&);
@@ -32,9 +37,9 @@ Result<v1::StopContainerResponse> stop_container(Border&, const v1::StopContaine
 Result<v1::RemoveContainerResponse> remove_container(Border&, const v1::RemoveContainerRequest&);
 Result<v1::ReopenContainerLogResponse> reopen_container_log(Border&, const v1::ReopenContainerLogRequest&);
 Result<v1::ContainerStatusResponse> container_status(Border&, const v1::ContainerStatusRequest&);
-Result<v1::ListContainersResponse> list_containers(Border&, const v1::ListContainersRequest&);
+Result<Encoded> list_containers(Border&, const v1::ListContainersRequest&);
 Result<v1::ContainerStatsResponse> container_stats(Border&, const v1::ContainerStatsRequest&);
-Result<v1::ListContainerStatsResponse> list_container_stats(Border&, const v1::ListContainerStatsRequest&);
+Result<Encoded> list_container_stats(Border&, const v1::ListContainerStatsRequest&);
 Result<v1::ExecSyncResponse> exec_sync(Border&, const v1::ExecSyncRequest&);
 
 // image_list.cc image_pull.cc image_remove.cc

@@ -12,11 +12,11 @@ Result<v1::PodSandboxStatusResponse> pod_sandbox_status(Border& border, const v1
   return out;
 }
 
-Result<v1::ListPodSandboxResponse> list_pod_sandbox(Border& border, const v1::ListPodSandboxRequest& request) {
+Result<Encoded> list_pod_sandbox(Border& border, const v1::ListPodSandboxRequest& request) {
   const auto snapshot = border.runtime.snapshot();
-  v1::ListPodSandboxResponse out;
+  Encoded out;
   for (const auto& view : snapshot->sandboxes)
-    if (matches(request.filter(), *view)) encode_sandbox(*view, out.add_items());
+    if (matches(request.filter(), *view)) border.items.sandboxes.append(view, &out.bytes);
   return out;
 }
 

@@ -88,13 +88,12 @@ void log_end(const Method& method, const std::string& subject, const Result<std:
   const auto name = short_name(method.name);
   const long us = std::chrono::duration_cast<std::chrono::microseconds>(took).count();
   if (result) {
-    log::write(method.log_success ? log::Level::info : log::Level::debug, "done",
-               {{"rpc", name}, {"id", subject}, {"us", us}});
+    log::debug("done", {{"rpc", name}, {"id", subject}, {"us", us}});  // the lifecycle told what changed
     return;
   }
   // Not found is an everyday answer of status calls: a client asks about what has just gone.
   const auto code = status_code(result.error());
-  const bool everyday = !method.log_success && code == Code::not_found;
+  const bool everyday = !method.changes && code == Code::not_found;
   log::write(everyday ? log::Level::debug : log::Level::warn, "failed",
              {{"rpc", name}, {"id", subject}, {"us", us}, {"code", code_name(code)}, {"error", result.error().text()}});
 }

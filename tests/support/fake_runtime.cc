@@ -15,10 +15,18 @@ auto look_up(Map& map, const std::string& id) {
   return it;
 }
 
+// Replaces the view by a changed copy.
+template <typename View, typename Change>
+void update(std::shared_ptr<const View>& view, Change change) {
+  auto copy = std::make_shared<View>(*view);
+  change(*copy);
+  view = std::move(copy);
+}
+
 template <typename View, typename Map>
 std::vector<std::shared_ptr<const View>> by_age(const Map& map) {
   std::vector<std::shared_ptr<const View>> out;
-  for (const auto& [id, view] : map) out.push_back(std::make_shared<const View>(view));
+  for (const auto& [id, view] : map) out.push_back(view);
   std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a->created_at_ns < b->created_at_ns; });
   return out;
 }
@@ -66,15 +74,15 @@ Result<Fd> FakeImages::mount_rootfs(const Image& image, const std::string&) {
 Result<SandboxId> FakeRuntime::run_sandbox(const SandboxSpec& spec) {
   std::lock_guard lock(mutex_);
   for (const auto& [id, view] : sandboxes_) {
-    if (view.spec.metadata != spec.metadata) continue;
-    if (view.spec == spec && view.state == SandboxState::ready) return view.id;
+    if (view->spec.metadata != spec.metadata) continue;
+    if (view->spec == spec && view->state == SandboxState::ready) return view->id;
     return fail(Error::of(ErrorKind::already_exists, "run sandbox", spec.metadata.name, "as " + id));
   }
   SandboxView view{.id = *SandboxId::parse(random_hex(32)), .spec = spec, .state = SandboxState::ready};
   view.created_at_ns = ++clock_ns_;
   view.ips = {IpAddress::v4(0x0a2a0002 + static_cast<std::uint32_t>(sandboxes_.size()))};
   view.pause_pid = 4242;
-  sandboxes_[view.id.str()] = view;
+  sandboxes_[view.id.str()] = std::make_shared<const SandboxView>(view);
   return view.id;
 }
 
@@ -82,10 +90,10 @@ Result<> FakeRuntime::stop_sandbox(const std::string& id) {
   std::lock_guard lock(mutex_);
   const auto it = look_up(sandboxes_, id);
   if (it == sandboxes_.end()) return {};
-  it->second.state = SandboxState::not_ready;
+  update(it->second, [](auto& view) { view.state = SandboxState::not_ready; });
   for (auto& [cid, container] : containers_)
-    if (container.sandbox == it->second.id && container.state == ContainerState::running)
-      container.state = ContainerState::exited;
+    if (container->sandbox == it->second->id && container->state == ContainerState::running)
+      update(container, [](auto& view) { view.state = ContainerState::exited; });
   return {};
 }
 
@@ -93,7 +101,7 @@ Result<> FakeRuntime::remove_sandbox(const std::string& id) {
   std::lock_guard lock(mutex_);
   const auto it = look_up(sandboxes_, id);
   if (it == sandboxes_.end()) return {};
-  std::erase_if(containers_, [&](const auto& entry) { return entry.second.sandbox == it->second.id; });
+  std::erase_if(containers_, [&](const auto& entry) { return entry.second->sandbox == it->second->id; });
   sandboxes_.erase(it);
   return {};
 }
@@ -104,20 +112,22 @@ Result<ContainerId> FakeRuntime::create_container(const std::string& sandbox_id,
   const auto it = look_up(sandboxes_, sandbox_id);
   if (it == sandboxes_.end()) return fail(Error::of(ErrorKind::not_found, "sandbox", sandbox_id));
   if (!image) return fail(Error::of(ErrorKind::not_found, "image", spec.image));
-  ContainerView view{.id = *ContainerId::parse(random_hex(32)), .sandbox = it->second.id, .spec = spec};
+  ContainerView view{.id = *ContainerId::parse(random_hex(32)), .sandbox = it->second->id, .spec = spec};
   view.created_at_ns = ++clock_ns_;
   view.image_id = image->id;
-  view.log_path = it->second.spec.log_directory + "/" + spec.log_path;
-  containers_[view.id.str()] = view;
+  view.log_path = it->second->spec.log_directory + "/" + spec.log_path;
+  containers_[view.id.str()] = std::make_shared<const ContainerView>(view);
   return view.id;
 }
 
 Result<> FakeRuntime::change(const std::string& id, ContainerState from, ContainerState to) {
   const auto it = look_up(containers_, id);
   if (it == containers_.end()) return fail(Error::of(ErrorKind::not_found, "container", id));
-  if (it->second.state != from) return fail(Error::of(ErrorKind::failed_precondition, "container", id, "wrong state"));
-  it->second.state = to;
-  (to == ContainerState::running ? it->second.started_at_ns : it->second.finished_at_ns) = ++clock_ns_;
+  if (it->second->state != from) return fail(Error::of(ErrorKind::failed_precondition, "container", id, "wrong state"));
+  update(it->second, [&](auto& view) {
+    view.state = to;
+    (to == ContainerState::running ? view.started_at_ns : view.finished_at_ns) = ++clock_ns_;
+  });
   return {};
 }
 
@@ -132,9 +142,11 @@ Result<> FakeRuntime::stop_container(const std::string& id, std::chrono::seconds
   released_.wait(lock, [this] { return !hang_stops_; });
   hanging_--;
   const auto it = look_up(containers_, id);
-  if (it == containers_.end() || it->second.state != ContainerState::running) return {};
-  it->second.exit_code = 137;
-  it->second.reason = "Error";
+  if (it == containers_.end() || it->second->state != ContainerState::running) return {};
+  update(it->second, [](auto& view) {
+    view.exit_code = 137;
+    view.reason = "Error";
+  });
   return change(id, ContainerState::running, ContainerState::exited);
 }
 
@@ -179,14 +191,14 @@ Result<std::shared_ptr<const SandboxView>> FakeRuntime::sandbox(const std::strin
   std::lock_guard lock(mutex_);
   const auto it = look_up(sandboxes_, id);
   if (it == sandboxes_.end()) return fail(Error::of(ErrorKind::not_found, "sandbox", id));
-  return std::make_shared<const SandboxView>(it->second);
+  return it->second;
 }
 
 Result<std::shared_ptr<const ContainerView>> FakeRuntime::container(const std::string& id) const {
   std::lock_guard lock(mutex_);
   const auto it = look_up(containers_, id);
   if (it == containers_.end()) return fail(Error::of(ErrorKind::not_found, "container", id));
-  return std::make_shared<const ContainerView>(it->second);
+  return it->second;
 }
 
 std::vector<ContainerStats> FakeRuntime::stats(const std::vector<std::shared_ptr<const ContainerView>>& which) const {

@@ -59,8 +59,8 @@ class FakeRuntime final : public Runtime {
   FakeImages images_;
   mutable std::mutex mutex_;  // guards all below
   std::condition_variable released_;
-  std::map<std::string, SandboxView> sandboxes_;
-  std::map<std::string, ContainerView> containers_;
+  std::map<std::string, std::shared_ptr<const SandboxView>> sandboxes_;  // replaced whole, as the real ones
+  std::map<std::string, std::shared_ptr<const ContainerView>> containers_;
   std::int64_t clock_ns_ = 1'700'000'000'000'000'000;
   std::string pod_cidr_;
   bool hang_stops_ = false;

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "shim/cri/decode.h"
 #include "shim/cri/filter.h"
+#include "shim/cri/items.h"
 
 namespace podshim::cri {
 namespace {
@@ -256,6 +257,40 @@ TEST(Filter, Containers) {
   EXPECT_TRUE(matches(s, view));
   (*s.mutable_label_selector())["app"] = "db";
   EXPECT_FALSE(matches(s, view));
+}
+
+// What the cache puts together is what the message would have been.
+TEST(ItemCache, GivesTheBytesOfTheResponse) {
+  Items items;
+  for (const std::size_t padding : {0, 100, 20000}) {  // lengths of one, two and three bytes
+    auto view = sandbox_view();
+    view.spec.annotations["padding"] = std::string(padding, 'x');
+    const auto shared = std::make_shared<const SandboxView>(view);
+    v1::ListPodSandboxResponse want;
+    encode_sandbox(view, want.add_items());
+    encode_sandbox(view, want.add_items());
+    std::string bytes;
+    items.sandboxes.append(shared, &bytes);
+    items.sandboxes.append(shared, &bytes);
+    v1::ListPodSandboxResponse got;
+    ASSERT_TRUE(got.ParseFromString(bytes));
+    ASSERT_EQ(got.items_size(), 2);
+    EXPECT_EQ(got.items(1).annotations().at("padding").size(), padding);
+    EXPECT_EQ(got.ByteSizeLong(), want.ByteSizeLong());
+  }
+}
+
+TEST(ItemCache, ForgetsViewsThatAreGone) {
+  Items items;
+  std::vector<std::shared_ptr<const SandboxView>> kept;
+  for (int i = 0; i < 5000; i++) {  // one long-lived, the others replaced at once
+    auto view = std::make_shared<const SandboxView>(sandbox_view());
+    if (i == 0) kept.push_back(view);
+    std::string bytes;
+    items.sandboxes.append(view, &bytes);
+    items.sandboxes.append(kept[0], &bytes);
+  }
+  EXPECT_LE(items.sandboxes.size(), 200u);
 }
 
 }  // namespace
