@@ -9,7 +9,6 @@
 
 #include "common/sys/file.h"
 #include "podlet/control.h"
-#include "podlet/up.h"
 
 namespace podshim::podlet {
 namespace {

@@ -15,6 +15,7 @@
 
 namespace podshim::podlet {
 
+inline std::string socket_path(const std::string& state) { return state + "/podlet.sock"; }
 inline constexpr std::uint32_t kMaxFrame = 64 << 20;
 
 Result<> send_frame(const Fd& socket, const json::Value& value);

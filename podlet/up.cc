@@ -196,8 +196,6 @@ Result<> up(const UpOptions& options) {
 
 }  // namespace
 
-std::string socket_path(const std::string& state) { return state + "/podlet.sock"; }
-
 int run_up(const UpOptions& options) {
   auto result = up(options);
   if (result) return 0;

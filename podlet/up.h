@@ -15,6 +15,5 @@ struct UpOptions {
 };
 
 int run_up(const UpOptions& options);
-std::string socket_path(const std::string& state);  // <state>/podlet.sock
 
 }  // namespace podshim::podlet

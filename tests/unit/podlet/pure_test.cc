@@ -1,0 +1,386 @@
+// Back-off, probes, workloads, env, resources.
+#include <gtest/gtest.h>
+
+#include "fakes.h"
+
+namespace podshim::podlet {
+namespace {
+
+using std::chrono::seconds;
+
+TEST(Backoff, DoublesAndResets) {
+  Backoff b;
+  Time t = at(0);
+  EXPECT_EQ(b.ready_at("c", t), t);  // the first restart is at once
+  for (int want : {10, 20, 40, 80, 160, 300, 300}) {
+    b.acted("c", t, t);
+    EXPECT_EQ(b.ready_at("c", t) - t, Duration(seconds(want)));
+    t += seconds(want);
+  }
+  Time late = t + seconds(601);  // it ran for more than ten minutes
+  EXPECT_EQ(b.ready_at("c", late), late);
+  b.acted("c", late, late);
+  EXPECT_EQ(b.current("c"), Duration(seconds(10)));
+  EXPECT_EQ(b.ready_at("other", t), t);
+}
+
+kube::PodSpec spec_of(const std::string& yaml_container) {
+  auto m = decode_manifest(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n  - " + yaml_container + "\n", "t");
+  EXPECT_TRUE(m.errors.empty()) << m.errors[0].text;
+  return std::get<kube::Pod>(m.objects.at(0).value).spec;
+}
+
+PodObserved running(const std::string& id, Time started) {
+  PodObserved out{.known = true};
+  out.containers.push_back({.id = id, .name = "c", .state = CriState::running, .started = started});
+  return out;
+}
+
+TEST(ProbeBook, Thresholds) {
+  auto spec = spec_of(
+      "{name: c, image: x, readinessProbe: {tcpSocket: {port: 1}, periodSeconds: 2, initialDelaySeconds: 3, "
+      "successThreshold: 2, failureThreshold: 2}}");
+  ProbeBook book;
+  auto seen = running("1", at(0));
+  book.follow(spec, seen, at(0));
+  EXPECT_TRUE(book.take_due(spec, at(2)).empty());
+  EXPECT_EQ(book.next_due(), at(3));
+  auto ready = [&] { return book.health(spec.containers[0], &seen.containers[0]).ready; };
+  auto probe = [&](double t, bool good) {
+    auto due = book.take_due(spec, at(t));
+    ASSERT_EQ(due.size(), 1u) << t;
+    EXPECT_TRUE(book.take_due(spec, at(t)).empty());  // handed out once
+    book.record("c", "1", kube::ProbeKind::readiness, {.success = good, .message = good ? "" : "no"}, at(t));
+  };
+  EXPECT_FALSE(ready());
+  probe(3, true);
+  EXPECT_FALSE(ready());
+  probe(5, true);
+  EXPECT_TRUE(ready());
+  probe(7, false);
+  EXPECT_TRUE(ready());
+  probe(9, false);
+  EXPECT_FALSE(ready());
+  EXPECT_EQ(book.health(spec.containers[0], &seen.containers[0]).message, "Readiness probe failed: no");
+  auto other = running("2", at(10));  // a new container begins from nothing
+  book.follow(spec, other, at(10));
+  EXPECT_FALSE(book.record("c", "1", kube::ProbeKind::readiness, {.success = true}, at(10)));
+  EXPECT_EQ(book.next_due(), at(13));
+}
+
+TEST(ProbeBook, StartupRulesAlone) {
+  auto spec = spec_of(
+      "{name: c, image: x, startupProbe: {tcpSocket: {port: 1}, periodSeconds: 1}, livenessProbe: {tcpSocket: {port: "
+      "1}, failureThreshold: 1}}");
+  ProbeBook book;
+  auto seen = running("1", at(0));
+  book.follow(spec, seen, at(0));
+  auto due = book.take_due(spec, at(0));
+  ASSERT_EQ(due.size(), 1u);
+  EXPECT_EQ(due[0].kind, kube::ProbeKind::startup);
+  EXPECT_FALSE(book.health(spec.containers[0], &seen.containers[0]).started);
+  book.record("c", "1", kube::ProbeKind::startup, {.success = true}, at(0));
+  EXPECT_TRUE(book.health(spec.containers[0], &seen.containers[0]).ready);
+  due = book.take_due(spec, at(0));
+  ASSERT_EQ(due.size(), 1u);
+  EXPECT_EQ(due[0].kind, kube::ProbeKind::liveness);
+  book.record("c", "1", kube::ProbeKind::liveness, {.message = "dead"}, at(1));
+  EXPECT_EQ(book.health(spec.containers[0], &seen.containers[0]).kill, kube::ProbeKind::liveness);
+}
+
+TEST(ProbeBook, ReadyBeforeARestartOfPodletStaysReady) {
+  auto spec = spec_of("{name: c, image: x, readinessProbe: {tcpSocket: {port: 1}}}");
+  ProbeBook book;
+  book.assume_ready({"1"});
+  auto seen = running("1", at(0));
+  book.follow(spec, seen, at(0));
+  EXPECT_TRUE(book.health(spec.containers[0], &seen.containers[0]).ready);
+}
+
+// ---- workloads
+kube::Workload workload(int replicas, const char* surge = "25%", const char* unavailable = "25%") {
+  auto count = [](std::string_view t) {
+    return t.ends_with('%') ? kube::CountOrPercent{.number = std::stoi(std::string(t)), .percent = true}
+                            : kube::CountOrPercent{.number = std::stoi(std::string(t))};
+  };
+  return {
+      .replicas = replicas, .template_hash = "new", .max_surge = count(surge), .max_unavailable = count(unavailable)};
+}
+OwnedPod owned(const char* uid, const char* hash, bool ready, double born = 0) {
+  return {.uid = uid,
+          .template_hash = hash,
+          .running = true,
+          .ready_since = ready ? std::optional(at(1)) : std::nullopt,
+          .created = at(born)};
+}
+
+TEST(Workload, Plans) {
+  auto deleting = owned("d", "new", true);
+  deleting.deleting = true;
+  auto ended = owned("e", "new", false);
+  ended.ended = true;
+  struct Case {
+    const char* name;
+    kube::Workload w;
+    std::vector<OwnedPod> pods;
+    int create;
+    std::vector<std::string> remove;
+  };
+  auto recreate = workload(2);
+  recreate.recreate = true;
+  auto old_leaving = owned("o", "old", true);
+  old_leaving.deleting = true;
+  auto paused = workload(1);
+  paused.paused = true;
+  const Case cases[] = {
+      {"from nothing", workload(3), {}, 3, {}},
+      {"complete", workload(1), {owned("a", "new", true)}, 0, {}},
+      {"a deleted one is replaced at once", workload(1), {deleting}, 1, {}},
+      {"a failed one is removed and replaced", workload(1), {ended}, 1, {"e"}},
+      {"scale down takes the unready first",
+       workload(1),
+       {owned("a", "new", true), owned("b", "new", false)},
+       0,
+       {"b"}},
+      {"scale down takes the youngest",
+       workload(1),
+       {owned("a", "new", true, 1), owned("b", "new", true, 2)},
+       0,
+       {"b"}},
+      {"scale to zero", workload(0), {owned("a", "new", true)}, 0, {"a"}},
+      {"rolling: one more than wanted, none less",
+       workload(3),
+       {owned("a", "old", true), owned("b", "old", true), owned("c", "old", true)},
+       1,
+       {}},
+      {"rolling: the new one is ready, an old one goes",
+       workload(3),
+       {owned("a", "old", true), owned("b", "old", true), owned("c", "old", true), owned("n", "new", true)},
+       0,
+       {"a"}},
+      {"rolling: the new one is not ready, all wait",
+       workload(3),
+       {owned("a", "old", true), owned("b", "old", true), owned("c", "old", true), owned("n", "new", false)},
+       0,
+       {}},
+      {"rolling: old ones that serve nobody go first",
+       workload(3),
+       {owned("a", "old", true), owned("b", "old", false), owned("c", "old", true)},
+       1,
+       {"b"}},
+      {"rolling with maxUnavailable 1, no surge",
+       workload(3, "0", "1"),
+       {owned("a", "old", true), owned("b", "old", true), owned("c", "old", true)},
+       0,
+       {"a"}},
+      {"rolling with maxUnavailable 1: the gap is filled",
+       workload(3, "0", "1"),
+       {owned("b", "old", true), owned("c", "old", true)},
+       1,
+       {}},
+      {"recreate: all old go", recreate, {owned("a", "old", true), owned("b", "old", true)}, 0, {"a", "b"}},
+      {"recreate: nothing new before the last is gone", recreate, {old_leaving}, 0, {}},
+      {"recreate: then all new", recreate, {}, 2, {}},
+      {"paused: no roll-out", paused, {owned("a", "old", true)}, 0, {}},
+  };
+  for (const auto& c : cases) {
+    auto plan = plan_workload(c.w, c.pods, at(10));
+    EXPECT_EQ(plan.create, c.create) << c.name;
+    EXPECT_EQ(plan.remove, c.remove) << c.name;
+  }
+}
+
+// Whatever the order of events: never above replicas + surge, never under replicas - unavailable available ones.
+TEST(Workload, RollingKeepsItsBounds) {
+  for (auto [surge, unavailable] :
+       {std::pair{"25%", "25%"}, std::pair{"0", "1"}, std::pair{"2", "0"}, std::pair{"1", "2"}}) {
+    auto w = workload(5, surge, unavailable);
+    std::vector<OwnedPod> pods;
+    for (int i = 0; i < 5; i++) pods.push_back(owned(("o" + std::to_string(i)).c_str(), "old", true));
+    int made = 0, turns = 0;
+    for (; turns < 100; turns++) {
+      auto plan = plan_workload(w, pods, at(10));
+      for (const auto& uid : plan.remove) std::erase_if(pods, [&](const auto& p) { return p.uid == uid; });
+      for (int i = 0; i < plan.create; i++) pods.push_back(owned(("n" + std::to_string(made++)).c_str(), "new", false));
+      auto s = workload_status(w, pods, at(10));
+      ASSERT_LE(s.replicas, 5 + w.max_surge.of(5, true));
+      ASSERT_GE(s.available, 5 - w.max_unavailable.of(5, false));
+      if (s.complete) break;
+      for (auto& p : pods)
+        if (!p.ready_since) {  // one becomes ready a turn
+          p.ready_since = at(2);
+          break;
+        }
+    }
+    EXPECT_LT(turns, 100) << surge << " " << unavailable;
+    EXPECT_EQ(made, 5);
+  }
+}
+
+TEST(Workload, MinReadySeconds) {
+  auto w = workload(1);
+  w.min_ready = seconds(10);
+  std::vector<OwnedPod> pods = {owned("o", "old", true), owned("n", "new", true)};
+  pods[0].ready_since = at(-100);
+  auto plan = plan_workload(w, pods, at(5));
+  EXPECT_TRUE(plan.remove.empty());
+  EXPECT_EQ(plan.wake, at(11));
+  EXPECT_EQ(plan_workload(w, pods, at(11)).remove, std::vector<std::string>{"o"});
+}
+
+// ---- env, resources, config
+TEST(Env, Expand) {
+  std::map<std::string, std::string> vars = {{"A", "1"}, {"B", "x y"}};
+  struct Case {
+    const char *text, *want;
+  };
+  const Case cases[] = {{"$(A)", "1"},  {"a$(A)b$(B)", "a1bx y"}, {"$$(A)", "$(A)"}, {"$(C)", "$(C)"},
+                        {"$A", "$A"},   {"$(A", "$(A"},           {"$", "$"},        {"$$", "$"},
+                        {"$()", "$()"}, {"$$$(A)", "$1"}};
+  for (const auto& c : cases) EXPECT_EQ(expand(c.text, vars), c.want) << c.text;
+}
+
+PodRecord record_of(const std::string& pod_yaml) {
+  auto m = decode_manifest(pod_yaml, "t");
+  EXPECT_TRUE(m.errors.empty()) << m.errors[0].text;
+  return {.uid = "uid-1", .pod = std::get<kube::Pod>(m.objects.at(0).value), .template_hash = "h"};
+}
+
+TEST(Env, SourcesAndOrder) {
+  auto record = record_of(R"y(
+apiVersion: v1
+kind: Pod
+metadata: {name: p, labels: {app: web}}
+spec:
+  containers:
+  - name: c
+    image: x
+    command: ["run", "$(NAME)-$(IP)"]
+    resources: {
+  limits: {
+  cpu:
+    1500m, memory : 64Mi
+  }}
+    envFrom: [{prefix: M_, configMapRef: {name: m}}]
+    env:
+    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+    - {name: APP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
+    - {name: URL, value: "http://$(IP):80/$(LATER)"}
+    - {name: LATER, value: z}
+    - {name: KEY, valueFrom: {configMapKeyRef: {name: m, key: k}}}
+    - {name: MAYBE, valueFrom: {configMapKeyRef: {name: none, key: k, optional: true}}}
+    - {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
+    - {name: MEM, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
+    - {name: WEB_SERVICE_PORT, value: "81"}
+)y");
+  NodeFacts node{.node_name = "n1", .podlet_id = "abc"};
+  std::vector<std::string> ips = {"10.42.0.9"};
+  ConfigMaps maps;
+  maps["ConfigMap/default/m"].data = {{"k", "v"}};
+  std::vector<std::pair<std::string, std::string>> links = {{"WEB_SERVICE_HOST", "10.43.0.1"},
+                                                            {"WEB_SERVICE_PORT", "80"}};
+  ContainerInput in{.record = record,
+                    .container = record.pod.spec.containers[0],
+                    .attempt = 2,
+                    .pod_ips = ips,
+                    .node = node,
+                    .maps = maps,
+                    .service_env = links};
+  auto config = container_config(in);
+  ASSERT_TRUE(config) << config.error().text();
+  std::map<std::string, std::string> env(config->envs.begin(), config->envs.end());
+  EXPECT_EQ(env["NAME"], "p");
+  EXPECT_EQ(env["APP"], "web");
+  EXPECT_EQ(env["NODE"], "n1");
+  EXPECT_EQ(env["URL"], "http://10.42.0.9:80/$(LATER)");  // only what came before is known
+  EXPECT_EQ(env["KEY"], "v");
+  EXPECT_EQ(env["M_k"], "v");
+  EXPECT_FALSE(env.contains("MAYBE"));
+  EXPECT_EQ(env["CPU"], "2");
+  EXPECT_EQ(env["MEM"], "64");
+  EXPECT_EQ(env["WEB_SERVICE_HOST"], "10.43.0.1");
+  EXPECT_EQ(env["WEB_SERVICE_PORT"], "81");
+  EXPECT_EQ(config->command, (std::vector<std::string>{"run", "p-10.42.0.9"}));
+  EXPECT_EQ(config->log_path, "c/2.log");
+  EXPECT_EQ(config->labels.at("io.kubernetes.container.name"), "c");
+  EXPECT_EQ(config->annotations.at("io.kubernetes.container.restartCount"), "2");
+  maps.clear();
+  auto missing = container_config(in);
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().text().find("there is no ConfigMap/default/m"), std::string::npos);
+}
+
+TEST(Resources, QosAndCgroup) {
+  struct Case {
+    const char* resources;
+    Qos qos;
+    std::int64_t shares, quota, memory, score;
+  };
+  const Case cases[] = {{"{}", Qos::best_effort, 2, 0, 0, 1000},
+                        {"{limits: {cpu: 500m, memory: 64Mi}}", Qos::guaranteed, 512, 50000, 67108864, -997},
+                        {"{requests: {cpu: 250m}}", Qos::burstable, 256, 0, 0, 999},
+                        {"{requests: {memory: 1Gi}, limits: {memory: 2Gi}}", Qos::burstable, 2, 0, 2147483648, 875},
+                        {"{limits: {cpu: 1m}}", Qos::burstable, 2, 1000, 0, 999}};
+  for (const auto& c : cases) {
+    auto spec = spec_of(std::string("{name: c, image: x, resources: ") + c.resources + "}");
+    EXPECT_EQ(pod_qos(spec), c.qos) << c.resources;
+    auto r = container_resources(spec.containers[0], c.qos, 8LL << 30);
+    EXPECT_EQ(r.cpu_shares, c.shares) << c.resources;
+    EXPECT_EQ(r.cpu_quota, c.quota) << c.resources;
+    EXPECT_EQ(r.memory_limit, c.memory) << c.resources;
+    EXPECT_EQ(r.oom_score_adj, c.score) << c.resources;
+  }
+}
+
+TEST(SandboxConfig, VolumesNamespacesDns) {
+  auto record = record_of(R"(
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  shareProcessNamespace: true
+  volumes: [{name: logs, emptyDir: {}}, {name: cache}, {name: host, hostPath: {path: /srv}}]
+  containers:
+  - {name: c, image: x, volumeMounts: [{name: logs, mountPath: /logs}, {name: host, mountPath: /srv, subPath: a, readOnly: true}], ports: [{containerPort: 80, hostPort: 8080}]}
+)");
+  NodeFacts node{.node_name = "n1", .cluster_dns = "10.43.0.10", .podlet_id = "abc"};
+  auto config = sandbox_config(record, 1, node);
+  EXPECT_EQ(config.annotations.at("podshim.dev/volumes"), "logs,cache");
+  EXPECT_EQ(config.namespaces.pid, CriNamespace::pod);
+  EXPECT_EQ(config.hostname, "p");
+  EXPECT_FALSE(config.dns);  // nobody serves cluster DNS: the host's
+  EXPECT_EQ(config.ports.at(0).host_port, 8080);
+  node.dns_is_served = true;
+  auto dns = sandbox_config(record, 1, node).dns;
+  ASSERT_TRUE(dns);
+  EXPECT_EQ(dns->servers, std::vector<std::string>{"10.43.0.10"});
+  EXPECT_EQ(dns->searches.at(0), "default.svc.cluster.local");
+  std::vector<std::string> ips;
+  ConfigMaps maps;
+  std::vector<std::pair<std::string, std::string>> links;
+  ContainerInput in{.record = record,
+                    .container = record.pod.spec.containers[0],
+                    .pod_ips = ips,
+                    .node = node,
+                    .maps = maps,
+                    .service_env = links};
+  auto container = container_config(in);
+  ASSERT_TRUE(container);
+  EXPECT_EQ(container->mounts.at(0).host_path, "volume:logs");
+  EXPECT_EQ(container->mounts.at(1).host_path, "/srv/a");
+  EXPECT_TRUE(container->mounts.at(1).readonly);
+  EXPECT_FALSE(container->masked_paths.empty());
+}
+
+TEST(Age, Text) {
+  EXPECT_EQ(age_text(seconds(5)), "5s");
+  EXPECT_EQ(age_text(seconds(200)), "3m20s");
+  EXPECT_EQ(age_text(seconds(3600 * 5)), "5h");
+  EXPECT_EQ(age_text(seconds(86400 * 4)), "4d");
+}
+
+}  // namespace
+}  // namespace podshim::podlet
