@@ -60,6 +60,8 @@ Result<> SourceDirectory::scan(Tracker& tracker) {
 Result<> SourceDirectory::read_events(Tracker& tracker) {
   alignas(inotify_event) char buffer[65536];
   bool rescan = false, rewatch = false;
+  // A file written beside and renamed is told of twice (moved here, and closed under its new name): it is read once.
+  std::set<std::string> changed;
   for (;;) {
     ssize_t n = sys::retry([&] { return ::read(inotify_.get(), buffer, sizeof buffer); });
     if (n < 0 && errno == EAGAIN) break;
@@ -70,11 +72,10 @@ Result<> SourceDirectory::read_events(Tracker& tracker) {
       if ((event->mask & IN_Q_OVERFLOW) != 0) rescan = true;
       if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) rewatch = true;
       std::string name = event->len != 0 ? event->name : "";
-      if (!is_object_file(name)) continue;
-      if ((event->mask & (IN_DELETE | IN_MOVED_FROM)) != 0) forget(name, tracker);
-      if ((event->mask & (IN_CLOSE_WRITE | IN_MOVED_TO)) != 0) load(name, tracker);
+      if (is_object_file(name)) changed.insert(std::move(name));
     }
   }
+  for (const auto& name : changed) load(name, tracker);  // one that is gone is forgotten there
   if (rewatch) TRY(watch());
   if (rescan || rewatch) {
     log::warn("directory events were lost: reading all of it", {{"source", path_}});

@@ -1,0 +1,196 @@
+// The directory as podlet and people write it: by rename, in place, broken, twice, gone.
+#include "netproxy/source_directory.h"
+
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "common/sys/file.h"
+#include "tests/support/services.h"
+
+namespace podshim::test {
+namespace {
+
+using namespace netproxy;
+
+std::string service_text(const std::string& name, const std::string& vip, int port = 80) {
+  return R"({"apiVersion":"v1","kind":"Service","metadata":{"name":")" + name + R"("},"spec":{"clusterIP":")" + vip +
+         R"(","ports":[{"name":"http","port":)" + std::to_string(port) + "}]}}";
+}
+
+std::string slice_text(const std::string& name, const std::string& service, const std::string& address) {
+  return R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":")" + name +
+         R"(","labels":{"kubernetes.io/service-name":")" + service +
+         R"("}},"addressType":"IPv4","ports":[{"name":"http","port":8080}],"endpoints":[{"addresses":[")" + address +
+         R"("]}]})";
+}
+
+class SourceDirectoryTest : public testing::Test {
+ protected:
+  SourceDirectoryTest() {
+    char name[] = "/tmp/podshim-source.XXXXXX";
+    dir = ::mkdtemp(name);
+    dir += "/services";  // made by open()
+  }
+  ~SourceDirectoryTest() override { std::filesystem::remove_all(std::filesystem::path(dir).parent_path()); }
+
+  void open() {
+    auto opened = SourceDirectory::open(dir);
+    ASSERT_TRUE(opened) << opened.error().text();
+    source.emplace(*std::move(opened));
+    ASSERT_TRUE(source->scan(tracker));
+  }
+  void put(const std::string& name, const std::string& text) {
+    ASSERT_TRUE(sys::write_file_atomic(dir + "/" + name, text));
+  }
+  // The keys that changed by the events waiting now.
+  std::vector<std::string> events() {
+    pollfd fd{source->fd(), POLLIN, 0};
+    EXPECT_EQ(::poll(&fd, 1, 1000), 1) << "no event";
+    EXPECT_TRUE(source->read_events(tracker));
+    std::vector<std::string> out;
+    for (const auto& p : tracker.take_pending()) out.push_back(p.key);
+    return out;
+  }
+  std::size_t endpoints(const std::string& key) { return tracker.model(key).endpoints(); }
+
+  std::string dir;
+  Tracker tracker{NodeFacts{}};
+  std::optional<SourceDirectory> source;
+};
+
+using Keys = std::vector<std::string>;
+
+TEST_F(SourceDirectoryTest, ReadsWhatIsThereAndWhatComes) {
+  std::filesystem::create_directories(dir);
+  put("a.json", service_text("web", "10.43.0.1"));
+  put("b.yaml",
+      "apiVersion: v1\nkind: Service\nmetadata: {name: yaml}\nspec: {clusterIP: 10.43.0.2, ports: [{port: 80}]}\n");
+  open();
+  EXPECT_EQ(tracker.take_pending().size(), 2U);
+  put("s.json", slice_text("web-1", "web", "10.42.0.2"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_EQ(endpoints("default/web"), 1U);
+  put("s2.json", slice_text("web-2", "web", "10.42.0.3"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_EQ(endpoints("default/web"), 2U);
+  ASSERT_TRUE(sys::remove_file(dir + "/s.json"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_EQ(endpoints("default/web"), 1U);
+  ASSERT_TRUE(sys::remove_file(dir + "/a.json"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_TRUE(tracker.model("default/web").empty());
+}
+
+TEST_F(SourceDirectoryTest, ASliceThatComesFirstWaitsForItsService) {
+  open();
+  put("s.json", slice_text("web-1", "web", "10.42.0.2"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_TRUE(tracker.model("default/web").empty());
+  put("a.json", service_text("web", "10.43.0.1"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_EQ(endpoints("default/web"), 1U);
+}
+
+TEST_F(SourceDirectoryTest, ABrokenFileIsNamedWithLineAndFieldAndTheOthersGoOn) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  events();
+  testing::internal::CaptureStderr();
+  put("a.json",
+      "{\n\"apiVersion\":\"v1\",\"kind\":\"Service\",\n\"metadata\":{\"name\":\"web\"},\n\"spec\":{\"clusterIP\":\"10."
+      "43.0.1\",\n\"ports\":[{\"port\":70000}]}}");
+  put("b.json", service_text("other", "10.43.0.2"));
+  EXPECT_EQ(events(), Keys{"default/other"});
+  auto log = testing::internal::GetCapturedStderr();
+  EXPECT_NE(log.find(dir + "/a.json:5: spec.ports[0].port: 70000 is outside 1..65535"), std::string::npos) << log;
+  EXPECT_FALSE(tracker.model("default/web").empty()) << "what it said before stays";
+}
+
+TEST_F(SourceDirectoryTest, BadTextIsOneLineOfLogEach) {
+  struct Case {
+    const char* file;
+    const char* text;
+    const char* said;
+  };
+  const Case cases[] = {
+      {"a.json", "{\"kind\": ", "a.json:1"},
+      {"b.yaml", "kind: [", "b.yaml:"},
+      {"c.yaml", "a: 1\n---\nb: 2\n", "holds 2 objects"},
+      {"d.yaml", "", "holds 0 objects"},
+      {"e.json", "[]", "an object is expected"},
+      {"f.json", "{\"apiVersion\":\"v1\"}", "kind"},
+      {"g.json", "{\"apiVersion\":\"apps/v1\",\"kind\":\"Deployment\"}", "kind not used here"},
+  };
+  open();
+  for (const auto& c : cases) {
+    testing::internal::CaptureStderr();
+    put(c.file, c.text);
+    EXPECT_EQ(events(), Keys{}) << c.file;
+    auto log = testing::internal::GetCapturedStderr();
+    EXPECT_NE(log.find(c.said), std::string::npos) << c.file << ": " << log;
+    EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  }
+}
+
+TEST_F(SourceDirectoryTest, UnknownFieldsAreNamedOnce) {
+  open();
+  auto text = std::string(
+      "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  clusterIP: 10.43.0.1\n  ports: [{port: 80}]\n  "
+      "colour: red\n");
+  testing::internal::CaptureStderr();
+  put("a.yaml", text);
+  EXPECT_EQ(events(), Keys{"default/web"});
+  put("a.yaml", text);
+  EXPECT_EQ(events(), Keys{"default/web"});
+  auto log = testing::internal::GetCapturedStderr();
+  auto at = log.find("a.yaml:7: spec.colour");
+  ASSERT_NE(at, std::string::npos) << log;
+  EXPECT_EQ(log.find("spec.colour", at + 20), std::string::npos) << log;
+}
+
+TEST_F(SourceDirectoryTest, TwoFilesWithOneObject) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  put("b.json", service_text("web", "10.43.0.9"));
+  EXPECT_EQ(events(), Keys{}) << "the first file keeps it";
+  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.1"));
+  ASSERT_TRUE(sys::remove_file(dir + "/a.json"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.9")) << "the second has it now";
+}
+
+TEST_F(SourceDirectoryTest, AFileThatBecomesAnotherObject) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  events();
+  put("a.json", service_text("new", "10.43.0.1"));
+  EXPECT_EQ(events(), (Keys{"default/new", "default/web"}));
+  EXPECT_TRUE(tracker.model("default/web").empty());
+}
+
+TEST_F(SourceDirectoryTest, OtherNamesAreNotRead) {
+  open();
+  put(".hidden.json", service_text("a", "10.43.0.1"));
+  put("note.txt", service_text("b", "10.43.0.2"));
+  EXPECT_EQ(events(), Keys{});
+}
+
+TEST_F(SourceDirectoryTest, ADirectoryMadeAnewIsReadAgain) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  events();
+  testing::internal::CaptureStderr();
+  std::filesystem::rename(dir, dir + ".old");
+  EXPECT_EQ(events(), Keys{"default/web"}) << "the new one is empty";
+  put("b.json", service_text("web", "10.43.0.2"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  testing::internal::GetCapturedStderr();
+  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+}
+
+}  // namespace
+}  // namespace podshim::test
