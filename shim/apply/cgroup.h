@@ -25,6 +25,7 @@ class DevicePrograms {
  private:
   std::mutex mutex_;  // guards loaded_
   std::map<std::string, std::weak_ptr<const Fd>> loaded_;
+  std::shared_ptr<const Fd> recent_;  // the kernel drops a program with its last fd and cgroup
 };
 
 struct CgroupApplied {
@@ -44,7 +45,8 @@ Result<bool> cgroup_populated(const CgroupPaths& paths);
 // (uninterruptible sleep); the freezer is thawed in every case.
 Result<> kill_cgroup(const CgroupPaths& paths, bool use_cgroup_kill, std::chrono::milliseconds deadline);
 
-// Children first; EBUSY (a process on its way out) is tried again until the deadline. Missing is success.
+// Children first; EBUSY (a process on its way out) is tried again until the deadline. Missing is success. A parent of
+// ours (podshim*) goes with its last child.
 Result<> remove_cgroup(const CgroupPaths& paths, std::chrono::milliseconds deadline);
 
 // For the sweep: names in the directory of `parent` (a cgroup path) that begin with podshim-<instance>-.

@@ -31,8 +31,7 @@ class CgroupStatsReader {
   CgroupStatsReader() = default;
   CgroupVersion version_ = CgroupVersion::v1;
   std::string path_;
-  Fd cpu_, memory_usage_, memory_stat_, swap_;
-  std::uint64_t memory_limit_ = 0;
+  Fd cpu_, memory_usage_, memory_stat_, memory_limit_, swap_;
 };
 
 }  // namespace podshim

@@ -28,7 +28,7 @@ Result<ExecPlan> plan_exec(const ContainerInput& in, SeccompFilters& filters, co
   auto paths = container_cgroup_paths(in.host, parent, in.instance, in.id);
   auto rlimits = TRY(plan_rlimits(in.config.rlimits, in.host));
 
-  ExecPlan out{.clone = namespaces.clone, .cgroup = plan_exec_cgroup(in.host, exec_cgroup_paths(paths))};
+  ExecPlan out{.clone = namespaces.clone, .cgroup = plan_exec_cgroup(in.host, exec_cgroup_paths(paths, in.exec_leaf))};
   out.program.add({.op = Op::no_dumpable});
   if (paths.version == CgroupVersion::v1)
     for (const auto& file : join_files(paths, out.cgroup.paths))

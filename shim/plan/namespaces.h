@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "common/result.h"
-#include "shim/monitor/step.h"
 #include "shim/plan/facts.h"
+#include "shim/plan/program.h"
 #include "shim/plan/spec.h"
 
 namespace podshim {

@@ -1,0 +1,181 @@
+// apply/cgroup on a temporary directory: the files that the kernel would make are made by the test.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/ids.h"
+#include "common/sys/file.h"
+#include "shim/apply/cgroup.h"
+#include "shim/apply/cgroup_stats.h"
+#include "tests/unit/shim-plan/plan_fixture.h"
+
+namespace podshim::testing {
+namespace {
+
+class TempDir : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(sys::make_dirs(dir)); }
+  void TearDown() override { ASSERT_TRUE(sys::remove_tree(dir)); }
+  void put(const std::string& path, const std::string& text) {
+    ASSERT_TRUE(sys::make_dirs(dir + path.substr(0, path.rfind('/'))));
+    ASSERT_TRUE(sys::write_file(dir + path, text, 0644));
+  }
+  std::string get(const std::string& path) { return sys::read_file(dir + path).value_or("(missing)"); }
+
+  std::string dir = "/tmp/podshim-test-" + random_hex(6);
+  DevicePrograms programs;
+};
+
+using ApplyCgroup = TempDir;
+using Kind = CgroupStep::Kind;
+
+TEST_F(ApplyCgroup, RunsTheSteps) {
+  put("/cpuset/cpuset.cpus", "0-3\n");
+  put("/cpuset/a/cpuset.cpus", "\n");
+  put("/cpuset/b/cpuset.cpus", "1\n");
+  put("/allow", "");
+  CgroupPlan plan;
+  plan.steps = {{.kind = Kind::make_dir, .path = dir + "/cpuset/a"},
+                {.kind = Kind::inherit, .path = dir + "/cpuset/a/cpuset.cpus"},
+                {.kind = Kind::inherit, .path = dir + "/cpuset/b/cpuset.cpus"},
+                {.kind = Kind::make_dir, .path = dir + "/new"},
+                {.kind = Kind::write, .path = dir + "/allow", .value = "x"},
+                {.kind = Kind::write, .path = dir + "/allow", .value = "y"},
+                {.kind = Kind::write, .path = dir + "/missing", .value = "z", .may_fail = true}};
+  auto applied = apply_cgroup(plan, programs);
+  ASSERT_TRUE(applied) << error_text(applied);
+  EXPECT_TRUE(get("/cpuset/a/cpuset.cpus").starts_with("0-3"));
+  EXPECT_EQ(get("/cpuset/b/cpuset.cpus"), "1\n");
+  EXPECT_EQ(get("/allow"), "xy");  // one fd: a kernel file takes each write as a rule
+  ASSERT_EQ(applied->tolerated.size(), 1U);
+  EXPECT_TRUE(applied->tolerated[0].is(ENOENT));
+  EXPECT_TRUE(apply_cgroup(plan, programs));
+}
+
+TEST_F(ApplyCgroup, EnablesOnlyWhatIsMissing) {
+  put("/all/cgroup.subtree_control", "cpu memory pids\n");
+  put("/some/cgroup.subtree_control", "memory\n");
+  CgroupPlan plan;
+  plan.steps = {{.kind = Kind::enable, .path = dir + "/all", .value = "+cpu +memory"},
+                {.kind = Kind::enable, .path = dir + "/some", .value = "+cpu +memory +pids"}};
+  ASSERT_TRUE(apply_cgroup(plan, programs));
+  EXPECT_EQ(get("/all/cgroup.subtree_control"), "cpu memory pids\n");
+  EXPECT_TRUE(get("/some/cgroup.subtree_control").starts_with("+cpu +pids"));
+}
+
+TEST_F(ApplyCgroup, FailuresNameTheFile) {
+  CgroupPlan plan;
+  plan.steps = {{.kind = Kind::write, .path = dir + "/missing", .value = "z"}};
+  auto applied = apply_cgroup(plan, programs);
+  ASSERT_FALSE(applied);
+  EXPECT_TRUE(applied.error().is(ENOENT));
+  EXPECT_NE(applied.error().text().find(dir + "/missing"), std::string::npos);
+}
+
+TEST_F(ApplyCgroup, RefusedValuesAreTheRequestsFault) {
+  // A directory of proc whose file says EINVAL to nonsense.
+  CgroupPlan plan;
+  plan.steps = {
+      {.kind = Kind::write, .path = "/proc/self/oom_score_adj", .value = "x", .field = "config.linux.resources.x"}};
+  expect_invalid(apply_cgroup(plan, programs), "config.linux.resources.x", "EINVAL");
+}
+
+TEST_F(ApplyCgroup, PidsBelowToo) {
+  put("/freezer/a/cgroup.procs", "1\n22\n");
+  put("/freezer/a/exec/cgroup.procs", "333\n");
+  put("/freezer/a/empty/cgroup.procs", "");
+  CgroupPaths paths{.path = "/a", .v1 = {{"freezer", dir + "/freezer/a"}, {"memory", dir + "/memory/a"}}};
+  EXPECT_EQ(*cgroup_pids(paths), (std::vector<pid_t>{1, 22, 333}));
+  EXPECT_TRUE(*cgroup_populated(paths));
+  paths.v1["freezer"] = dir + "/freezer/gone";
+  EXPECT_TRUE(cgroup_pids(paths)->empty());
+  EXPECT_FALSE(*cgroup_populated(paths));
+  EXPECT_TRUE(kill_cgroup(paths, false, std::chrono::milliseconds(10)));
+}
+
+TEST_F(ApplyCgroup, V2PopulatedAndKill) {
+  put("/a/cgroup.events", "populated 1\nfrozen 0\n");
+  put("/a/cgroup.kill", "");
+  CgroupPaths paths{.version = CgroupVersion::v2, .path = "/a", .v2 = dir + "/a"};
+  EXPECT_TRUE(*cgroup_populated(paths));
+  auto killed = kill_cgroup(paths, true, std::chrono::milliseconds(20));  // nobody empties it
+  ASSERT_FALSE(killed);
+  EXPECT_EQ(killed.error().kind, ErrorKind::deadline_exceeded);
+  EXPECT_EQ(get("/a/cgroup.kill"), "1");
+  put("/a/cgroup.events", "populated 0\nfrozen 0\n");
+  EXPECT_TRUE(kill_cgroup(paths, true, std::chrono::milliseconds(20)));
+  paths.v2 = dir + "/gone";
+  EXPECT_FALSE(*cgroup_populated(paths));
+  EXPECT_TRUE(kill_cgroup(paths, true, std::chrono::milliseconds(20)));
+}
+
+TEST_F(ApplyCgroup, RemoveIsIdempotentAndTakesOurEmptyParent) {
+  CgroupPaths paths{.path = "/podshim/x",
+                    .v1 = {{"cpu", dir + "/cpu/podshim/x"}, {"memory", dir + "/memory/podshim/x"}}};
+  ASSERT_TRUE(sys::make_dirs(dir + "/cpu/podshim/x/exec/deep"));
+  ASSERT_TRUE(sys::make_dirs(dir + "/memory/podshim/x"));
+  ASSERT_TRUE(sys::make_dirs(dir + "/memory/podshim/other"));
+  EXPECT_TRUE(remove_cgroup(paths, std::chrono::milliseconds(100)));
+  EXPECT_TRUE(remove_cgroup(paths, std::chrono::milliseconds(100)));
+  EXPECT_FALSE(sys::exists(dir + "/cpu/podshim"));
+  EXPECT_TRUE(sys::exists(dir + "/cpu"));
+  EXPECT_TRUE(sys::exists(dir + "/memory/podshim/other"));
+  CgroupPaths theirs{.path = "/kubepods/x", .v1 = {{"cpu", dir + "/cpu/kubepods/x"}}};
+  ASSERT_TRUE(sys::make_dirs(dir + "/cpu/kubepods/x"));
+  EXPECT_TRUE(remove_cgroup(theirs, std::chrono::milliseconds(100)));
+  EXPECT_TRUE(sys::exists(dir + "/cpu/kubepods"));
+}
+
+TEST_F(ApplyCgroup, ListsOneInstance) {
+  HostFacts host;
+  host.cgroup_v1_mounts = {{"cpu", dir + "/cpu"}, {"memory", dir + "/memory"}};
+  for (const char* name :
+       {"/cpu/p/podshim-aaaaaa-1", "/memory/p/podshim-aaaaaa-2", "/cpu/p/podshim-bbbbbb-3", "/cpu/p/other"})
+    ASSERT_TRUE(sys::make_dirs(dir + name));
+  EXPECT_EQ(*list_cgroups(host, "/p", "aaaaaa"), (std::vector<std::string>{"podshim-aaaaaa-1", "podshim-aaaaaa-2"}));
+  EXPECT_TRUE(list_cgroups(host, "/none", "aaaaaa")->empty());
+}
+
+TEST_F(ApplyCgroup, StatsOfBothVersions) {
+  put("/a/cpuacct.usage", "123456789\n");
+  put("/a/memory.usage_in_bytes", "10000\n");
+  put("/a/memory.limit_in_bytes", "9223372036854771712\n");
+  put("/a/memory.stat",
+      "cache 5\nrss 1\ninactive_file 2\ntotal_rss 6000\ntotal_swap 70\ntotal_pgfault 8\ntotal_pgmajfault 9\n"
+      "total_inactive_file 3000\n");
+  CgroupPaths v1{.path = "/a", .v1 = {{"cpuacct", dir + "/a"}, {"memory", dir + "/a"}}};
+  auto reader = CgroupStatsReader::open(v1);
+  ASSERT_TRUE(reader) << error_text(reader);
+  CgroupStats want{.cpu_usage_ns = 123456789,
+                   .memory_usage_bytes = 10000,
+                   .memory_working_set_bytes = 7000,
+                   .memory_rss_bytes = 6000,
+                   .memory_available_bytes = 0,
+                   .page_faults = 8,
+                   .major_page_faults = 9,
+                   .swap_bytes = 70};
+  EXPECT_EQ(*reader->read(), want);
+  put("/a/memory.limit_in_bytes", "8000\n");  // read anew each time: limits are updated
+  want.memory_available_bytes = 1000;
+  EXPECT_EQ(*reader->read(), want);
+
+  put("/b/cpu.stat", "usage_usec 50\nuser_usec 1\n");
+  put("/b/memory.current", "100\n");
+  put("/b/memory.max", "max\n");
+  put("/b/memory.swap.current", "3\n");
+  put("/b/memory.stat", "anon 60\nfile 1\ninactive_anon 5\ninactive_file 200\npgfault 4\npgmajfault 2\n");
+  auto v2 = CgroupStatsReader::open({.version = CgroupVersion::v2, .path = "/b", .v2 = dir + "/b"});
+  ASSERT_TRUE(v2);
+  EXPECT_EQ(*v2->read(), (CgroupStats{.cpu_usage_ns = 50000,
+                                      .memory_usage_bytes = 100,
+                                      .memory_working_set_bytes = 0,
+                                      .memory_rss_bytes = 60,
+                                      .memory_available_bytes = 0,
+                                      .page_faults = 4,
+                                      .major_page_faults = 2,
+                                      .swap_bytes = 3}));
+  EXPECT_TRUE(
+      CgroupStatsReader::open({.version = CgroupVersion::v2, .path = "/c", .v2 = dir + "/c"}).error().is(ENOENT));
+}
+
+}  // namespace
+}  // namespace podshim::testing
