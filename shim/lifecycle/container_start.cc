@@ -23,6 +23,16 @@ const char* state_name(ContainerState state) {
   return "unknown";
 }
 
+// A program, working directory or mount source that is not there is what the request got wrong.
+Error blame_request(Error e) {
+  const bool missing = e.is(ENOENT) || e.is(ENOTDIR) || e.is(EACCES) || e.is(ENOEXEC) || e.is(EISDIR) || e.is(ELOOP);
+  bool of_request = false;
+  for (const char* step : {"exec ", "change_dir ", "open_tree "})
+    of_request = of_request || e.subject.starts_with(step);
+  if (e.kind == ErrorKind::os && missing && of_request) e.kind = ErrorKind::invalid_argument;
+  return e;
+}
+
 }  // namespace
 
 Result<> NodeRuntime::start_container(const std::string& id) {
@@ -49,8 +59,10 @@ Result<> NodeRuntime::begin_container(Container& container, Stage& stage) {
   undo.add("remove cgroup", [this, &container] { return host().remove_cgroup(container.cgroup, kRemovePatience); });
   tolerate(TRY(host().apply_cgroup(plan.cgroup)));
   stage.enter("monitor");
+  const std::int64_t started_at = host().now_ns();
   auto process = launch_container(container, *monitor, plan);
   if (!process) {
+    process.error() = blame_request(std::move(process).error());
     note_start_error(container, process.error());
     return fail(std::move(process).error());
   }
@@ -58,10 +70,7 @@ Result<> NodeRuntime::begin_container(Container& container, Stage& stage) {
   {
     std::lock_guard lock(container.mutex);
     container.record.process = *process;
-    container.record.started_at_ns = host().now_ns();
-    // One that ended already was told of before this line.
-    if (container.record.exit)
-      container.record.started_at_ns = std::min(container.record.started_at_ns, container.record.exit->finished_at_ns);
+    container.record.started_at_ns = started_at;  // it may have ended already
   }
   undo.commit();
   publish(container);

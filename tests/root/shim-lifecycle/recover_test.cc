@@ -1,0 +1,180 @@
+// A daemon that comes back finds its Pods as they were; one that died on the way leaves nothing.
+#include <signal.h>
+
+#include <fstream>
+
+#include "common/sys/file.h"
+#include "tests/root/shim-lifecycle/fixture.h"
+
+namespace podshim::lifecycle::test {
+namespace {
+
+using std::chrono::seconds;
+
+class Recover : public LifecycleTest {
+ protected:
+  void restart() {
+    stop();
+    start();
+  }
+  std::pair<std::vector<SandboxView>, std::vector<ContainerView>> answers() const {
+    std::pair<std::vector<SandboxView>, std::vector<ContainerView>> out;
+    auto s = runtime->snapshot();
+    for (const auto& v : s->sandboxes) out.first.push_back(*v);
+    for (const auto& v : s->containers) out.second.push_back(*v);
+    return out;
+  }
+};
+
+TEST_F(Recover, AnswersAreWhatTheyWere) {
+  auto spec = pod();
+  spec.shared_volumes = {"v"};
+  auto id = run(spec);
+  auto running = launch(id, script("running", "sleep 1000"));
+  auto done = launch(id, script("done", "exit 4"));
+  wait_exit(done);
+  auto created = create(id, script("created", "exit 6"));
+  auto stopped = run(pod("stopped"));
+  ASSERT_TRUE(runtime->stop_sandbox(stopped.str()));
+  runtime->wait_idle();
+  auto before = answers();
+  restart();
+  auto after = answers();
+  EXPECT_EQ(before.first, after.first);
+  EXPECT_EQ(before.second, after.second);
+  EXPECT_EQ(shell(running, "echo still"), "still");
+  ASSERT_TRUE(runtime->start_container(created.str()));
+  EXPECT_EQ(wait_exit(created).exit_code, 6);
+  EXPECT_EQ(run(spec), id);
+}
+
+TEST_F(Recover, WhatEndedMeanwhileIsKnown) {
+  auto id = run(pod());
+  auto c = launch(id, script("c", "sleep 0.5; echo bye; exit 5"));
+  stop();
+  std::this_thread::sleep_for(seconds(1));
+  start();
+  auto view = runtime->container(c.str()).value();
+  EXPECT_EQ(view->state, ContainerState::exited);
+  EXPECT_EQ(view->exit_code, 5);
+  EXPECT_NE(read(dir + "/logs/c.log").find("bye"), std::string::npos);
+}
+
+TEST_F(Recover, ADeadMonitorEndsThePod) {
+  auto id = run(pod());
+  auto c = launch(id, script("c", "sleep 1000"));
+  auto record = state::decode_sandbox(read(dir + "/root/sandboxes/" + id.str() + "/record.json")).value();
+  ASSERT_GT(record.monitor.pid, 1);
+  ASSERT_EQ(::kill(record.monitor.pid, SIGKILL), 0);
+  auto view = wait_exit(c);
+  EXPECT_EQ(view.exit_code, 137);
+  EXPECT_EQ(view.reason, "Error");
+  EXPECT_TRUE(eventually([&] { return runtime->sandbox(id.str()).value()->state == SandboxState::not_ready; }));
+  EXPECT_FALSE(runtime->exec_sync(c.str(), {"true"}, seconds(1)));
+  EXPECT_TRUE(runtime->stop_sandbox(id.str()));
+}
+
+TEST_F(Recover, AMonitorThatDiedMeanwhileToo) {
+  auto id = run(pod());
+  auto c = launch(id, script("c", "sleep 1000"));
+  auto quick = launch(id, script("quick", "sleep 0.3; exit 9"));
+  auto record = state::decode_sandbox(read(dir + "/root/sandboxes/" + id.str() + "/record.json")).value();
+  stop();
+  std::this_thread::sleep_for(std::chrono::milliseconds(700));
+  ASSERT_EQ(::kill(record.monitor.pid, SIGKILL), 0);
+  start();
+  EXPECT_EQ(runtime->sandbox(id.str()).value()->state, SandboxState::not_ready);
+  EXPECT_EQ(runtime->container(c.str()).value()->exit_code, 137);
+  EXPECT_EQ(runtime->container(quick.str()).value()->exit_code, 9) << "the exit record on disk was not read";
+  auto next = pod();
+  next.metadata.attempt = 1;
+  run(next);
+}
+
+TEST_F(Recover, AnotherBootEndsEverything) {
+  auto id = run(pod());
+  auto c = launch(id, script("c", "sleep 1000"));
+  // A machine that was restarted has no processes of before; here they are ended by hand.
+  auto record = state::decode_sandbox(read(dir + "/root/sandboxes/" + id.str() + "/record.json")).value();
+  stop();
+  ASSERT_EQ(::kill(record.monitor.pid, SIGKILL), 0);
+  std::ofstream(boot_id_file) << "boot-two\n";
+  start();
+  EXPECT_EQ(runtime->sandbox(id.str()).value()->state, SandboxState::not_ready);
+  auto view = runtime->container(c.str()).value();
+  EXPECT_EQ(view->state, ContainerState::exited);
+  EXPECT_NE(view->message.find("restarted"), std::string::npos);
+  auto next = pod();
+  next.metadata.attempt = 1;
+  run(next);
+}
+
+TEST_F(Recover, AnIntentIsRolledBack) {
+  // As if the daemon had died after each step: everything is there, the record is still the intent.
+  auto id = run(pod());
+  const std::string path = dir + "/root/sandboxes/" + id.str() + "/record.json";
+  auto record = state::decode_sandbox(read(path)).value();
+  stop();
+  record.created = record.ready = false;
+  record.monitor = record.pause = {};
+  record.ips.clear();
+  record.network.result = {};
+  sys::write_file_atomic(path, state::encode(record)).value();
+  start();
+  EXPECT_TRUE(runtime->snapshot()->sandboxes.empty());
+  EXPECT_TRUE(eventually([&] { return leftovers().empty(); })) << testing::PrintToString(leftovers());
+}
+
+TEST_F(Recover, TheSweepTakesWhatHasNoRecord) {
+  auto keep = run(pod("keep"));
+  auto lost = run(pod("lost"));
+  launch(lost, script("c", "sleep 1000"));
+  stop();
+  sys::write_file(dir + "/root/sandboxes/" + lost.str() + "/record.json", "{\"version\":1,", 0600).value();
+  start();
+  auto status = runtime->status();
+  EXPECT_EQ(status.quarantined.size(), 2U) << testing::PrintToString(status.quarantined);  // and its container
+  EXPECT_EQ(runtime->sandbox(keep.str()).value()->state, SandboxState::ready);
+  auto mine = [&] {
+    std::vector<std::string> out;
+    for (const auto& what : leftovers())
+      if (what.find(lost.str()) != std::string::npos) out.push_back(what);
+    return out;
+  };
+  EXPECT_TRUE(eventually([&] { return mine().empty(); })) << testing::PrintToString(mine());
+}
+
+TEST_F(Recover, DamagedStateNeverKeepsTheDaemonFromStarting) {
+  auto id = run(pod());
+  launch(id, script("c", "sleep 1000"));
+  std::vector<std::string> files = {dir + "/root/instance"};
+  for (const char* kind : {"/root/sandboxes/", "/root/containers/"}) {
+    const auto names = sys::list_dir(dir + kind).value();
+    for (const auto& name : names) files.push_back(dir + kind + name + "/record.json");
+  }
+  ASSERT_EQ(files.size(), 3U);
+  const std::string old_instance = instance;
+  for (const auto& file : files) {
+    for (const std::string& text : {std::string(), std::string(100, '\0'), std::string("{\"version\": 1")}) {
+      const std::string good = read(file);
+      stop();
+      sys::write_file(file, text, 0600).value();
+      const auto begin = std::chrono::steady_clock::now();
+      auto started = try_start();
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(1)) << file;
+      ASSERT_TRUE(started) << file << ": " << started.error().text();
+      started->reset();
+      sys::write_file_atomic(file, good, 0600).value();
+    }
+  }
+  start();
+}
+
+TEST_F(Recover, ASecondDaemonIsRefused) {
+  auto second = try_start();
+  ASSERT_FALSE(second);
+  EXPECT_NE(second.error().text().find(dir + "/root"), std::string::npos) << second.error().text();
+}
+
+}  // namespace
+}  // namespace podshim::lifecycle::test
