@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::size_t kMaxParts = 8;
 
-Result<Fd> make_socket() {
-  int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+Result<Fd> make_socket(int flags) {
+  int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
   if (fd < 0) return fail(Error::sys("socket", "AF_UNIX SOCK_SEQPACKET"));
   return Fd(fd);
 }
@@ -46,7 +46,7 @@ void take_fds(msghdr& message, std::vector<Fd>& out) {
 }  // namespace
 
 Result<Fd> seqpacket_listen(const Fd& dir, const std::string& name, int backlog) {
-  Fd fd = TRY(make_socket());
+  Fd fd = TRY(make_socket(SOCK_NONBLOCK));
   auto address = TRY(address_in(dir, name));
   if (::unlinkat(dir.get(), name.c_str(), 0) != 0 && errno != ENOENT) return fail(Error::sys("unlink", name));
   // The mode of the unbound socket's inode becomes the mode of the file (unix_bind in the kernel).
@@ -57,7 +57,7 @@ Result<Fd> seqpacket_listen(const Fd& dir, const std::string& name, int backlog)
 }
 
 Result<Fd> seqpacket_connect(const Fd& dir, const std::string& name) {
-  Fd fd = TRY(make_socket());
+  Fd fd = TRY(make_socket(0));
   auto address = TRY(address_in(dir, name));
   if (retry([&] { return ::connect(fd.get(), as_sockaddr(address), sizeof address); }) != 0)
     return fail(Error::sys("connect", name));

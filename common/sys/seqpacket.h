@@ -21,7 +21,8 @@ namespace podshim::sys {
 
 inline constexpr std::size_t kMaxPacketFds = 8;
 
-// A stale socket of that name is replaced; the new one has mode 0600 from its first moment.
+// A stale socket of that name is replaced; the new one has mode 0600 from its first moment and accepts without
+// blocking.
 Result<Fd> seqpacket_listen(const Fd& dir, const std::string& name, int backlog);
 Result<Fd> seqpacket_connect(const Fd& dir, const std::string& name);
 Result<std::pair<Fd, Fd>> seqpacket_pair();

@@ -35,8 +35,11 @@ Fd inherited(int number) {
 
 int main() {
   ::prctl(PR_SET_NAME, "podshim-monitor");  // else the name of its memfd
+  // Children inherit it until exec: one that is born in a container's pid namespace cannot be traced, nor its fds
+  // opened, by what runs there.
+  ::prctl(PR_SET_DUMPABLE, 0);
   settle_signals();
-  ::umask(0077);
+  ::umask(0);  // every file is made with the mode it shall have
   // A large program is held for one clone only; its memory goes back at once.
   ::mallopt(M_TRIM_THRESHOLD, kKeptHeap);
   ::mallopt(M_MMAP_THRESHOLD, kKeptHeap);

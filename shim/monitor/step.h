@@ -44,7 +44,7 @@ enum class Op : std::uint16_t {
   new_session,  // a session it has already; x = 1: slot 0 becomes the controlling terminal
   rlimit,       // x = RLIMIT_*, y = soft, z = hard
   umask,        // x
-  no_dumpable,  // PR_SET_DUMPABLE 0
+  no_dumpable,  // PR_SET_DUMPABLE 0; children are born so, exec makes them dumpable again
   bound_caps,   // x = mask that stays in the bounding set
   set_groups,   // blob a: array of u32
   set_gid,      // x (all three)
