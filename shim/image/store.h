@@ -1,9 +1,10 @@
 // ImageStore: the node's images. Content-addressed blobs, one unpacked directory per layer (shared between images),
-// records in SQLite that can be rebuilt from the blobs. Layout and commit order: docs/state.md; files -> syncfs -> record.
+// records in SQLite that can be rebuilt from the blobs. Layout and commit order: docs/images.md; files -> syncfs ->
+// record.
 //
 // Any thread. Lists and look-ups read a published snapshot and never wait for an import or a disk. import() runs on the
-// caller's thread; of two imports of one layer the second waits for the first. A failed import leaves nothing listed and
-// nothing that the next start does not sweep.
+// caller's thread; of two imports of one layer the second waits for the first. A failed import leaves nothing listed
+// and nothing that the next start does not sweep.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@ struct Image {
   std::vector<std::string> repo_digests;  // sorted
   std::uint64_t size_bytes = 0;           // of the unpacked layers
   ImageProcess process;
-  std::vector<std::string> layers;        // diff ids, lowest first
+  std::vector<std::string> layers;  // diff ids, lowest first
   bool operator==(const Image&) const = default;
 };
 
@@ -39,7 +40,8 @@ class ImageStore {
  public:
   virtual ~ImageStore() = default;
 
-  // docker-archive (file), OCI layout (directory or tar), either possibly gzip or zstd as a whole. Gives the images added.
+  // docker-archive (file), OCI layout (directory or tar), either possibly gzip or zstd as a whole. Gives the images
+  // added.
   virtual Result<std::vector<Image>> import(const std::string& path) = 0;
 
   // By id (with or without sha256:, or a unique prefix of 12 digits and more), tag (":latest" and the default registry
@@ -51,9 +53,15 @@ class ImageStore {
   virtual Result<> remove(const std::string& reference) = 0;
   virtual Result<FsUsage> usage() const = 0;  // cached, measured in the background
 
-  // A detached overlay mount of the image with `container_dir`/upper and /work (made by this call): to be attached in the
-  // container's mount namespace. Also valid for look-ups by openat2. readonly: no upper.
+  // A detached overlay mount of the image with `container_dir`/upper and /work (made by this call): to be attached in
+  // the container's mount namespace. Also valid for look-ups by openat2. `container_dir` exists and is absolute; the
+  // layers are in use until it is gone.
   virtual Result<Fd> mount_rootfs(const Image& image, const std::string& container_dir) = 0;
+  // The same without an upper: nothing can be written. For images as volumes; in use until `container_dir` is gone.
+  virtual Result<Fd> mount_readonly(const Image& image, const std::string& container_dir) {
+    (void)container_dir;
+    return fail(Error::of(ErrorKind::unimplemented, "mount image", image.id));
+  }
 };
 
 // `dir` is <root>/images. Never fails on a bad record: it is set aside and told in `quarantined`.

@@ -1,0 +1,36 @@
+// Unpacks one layer into an empty directory, in overlayfs' form, while its diff id is checked. Semantics of the
+// entries: layer_root.h. On failure the directory is half made: the caller removes it. Runs on the caller's thread.
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "common/fd.h"
+#include "common/result.h"
+#include "shim/image/digest.h"
+#include "shim/image/layer_root.h"
+
+namespace podshim::image {
+
+// Bounds for layers that were made to fill the disk. Inflated bytes count, holes of sparse files do not.
+struct UnpackLimits {
+  std::uint64_t bytes = 128ULL << 30;
+  std::uint64_t entries = 4'000'000;
+};
+
+struct LowerLayers {
+  // The merged view of the layers below, asked for only when this one leans on it.
+  std::function<Result<Fd>()> view;
+  Fd top;  // the directory of the layer right below; empty for the bottom layer
+};
+
+struct UnpackedLayer {
+  LayerTotals totals;
+  std::uint64_t inflated = 0;
+  bool opaque_root = false;
+};
+
+Result<UnpackedLayer> unpack_layer(Fd blob, const std::string& subject, Fd root, const LowerLayers& lower,
+                                   const Digest& diff_id, const UnpackLimits& limits);
+
+}  // namespace podshim::image
