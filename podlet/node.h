@@ -56,9 +56,10 @@ struct PodEntry {
   PodStatus status;
   std::optional<Time> ready_since;
   bool dirty = true;
-  bool endpoint = false;                    // in a slice as it was last written
-  std::optional<std::int64_t> left_slices;  // CLOCK_REALTIME ns; deletion: the slices without it were written
-  Time left_at;
+  // Deletion: when the slices without it were written, and the "address:port" it had in them, which netproxy may still
+  // use.
+  std::optional<Time> left_at;
+  std::set<std::string> left_addresses;
   ObjectKey key() const {
     return {.kind = "Pod", .name_space = record.pod.meta.name_space, .name = record.pod.meta.name};
   }
@@ -115,6 +116,7 @@ class Node {
   // node_services.cc
   void allocate_services();
   void sync_services();
+  void note_leaving();
   bool may_stop(const PodEntry& entry, Time* wake) const;
   // node_pods.cc
   void sync_pods();

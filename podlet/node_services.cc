@@ -79,6 +79,7 @@ void Node::sync_services() {
     services_dirty_ = true;
   }
   if (changed_backends_.empty() && gone_labels_.empty() && !services_dirty_ && !write_failed_) return;
+  note_leaving();
   auto pods = backends();
   auto touches = [&](const kube::Service& s) {
     auto hit = [&](const kube::Labels& labels) { return kube::has_labels(labels, s.selector); };
@@ -98,36 +99,41 @@ void Node::sync_services() {
   if (!written) log::error("the services directory could not be written", {{"why", written.error().text()}});
   write_failed_ = !written;
   if (write_failed_) want_wake(clock_.now() + std::chrono::seconds(1));
-  std::set<std::pair<std::string, std::string>> targets;
-  for (const auto& s : slices_)
-    for (const auto& e : s.endpoints)
-      if (e.ready) targets.emplace(s.meta.name_space, e.target_name);
   for (auto& [uid, entry] : pods_) {
-    const auto& meta = entry.record.pod.meta;
-    if (entry.record.deleted && !entry.left_slices && written) {
-      entry.left_slices = *written;  // 0: it was in none, or had left before
-      entry.left_at = clock_.now();
-      entry.dirty = true;
-    }
-    entry.endpoint = targets.contains({meta.name_space, meta.name});
+    if (!entry.record.deleted || entry.left_at || !written) continue;
+    entry.left_at = clock_.now();
+    entry.dirty = true;
   }
   changed_backends_.clear();
   gone_labels_.clear();
   services_dirty_ = false;
 }
 
+// Of Pods that are deleted since the last writing: where the slices still send traffic to them.
+void Node::note_leaving() {
+  for (auto& [uid, entry] : pods_) {
+    if (!entry.record.deleted || entry.left_at) continue;
+    const auto& meta = entry.record.pod.meta;
+    for (const auto& slice : slices_) {
+      if (slice.meta.name_space != meta.name_space) continue;
+      for (const auto& e : slice.endpoints) {
+        if (e.target_name != meta.name || !e.ready) continue;
+        for (const auto& port : slice.ports) entry.left_addresses.insert(endpoint_text(e.addresses.front(), port.port));
+      }
+    }
+  }
+}
+
 bool Node::may_stop(const PodEntry& entry, Time* wake) const {
   if (!entry.record.deleted) return true;
   // If the directory cannot be written, deletion goes on all the same after a while.
   auto patience = *entry.record.deleted + kWritePatience;
-  if (!entry.left_slices) {
+  if (!entry.left_at) {
     *wake = patience;
     return clock_.now() >= patience;
   }
-  if (*entry.left_slices == 0 || options_.netproxy_status.empty()) return true;
-  if (clock_.now() >= entry.left_at + options_.ack_limit) return true;
-  auto synced = netproxy_synced_through(options_.netproxy_status);
-  if (!synced || *synced >= *entry.left_slices) return true;
+  if (entry.left_addresses.empty() || clock_.now() >= *entry.left_at + options_.ack_limit) return true;
+  if (!netproxy_sends_to(options_.netproxy_status, entry.left_addresses)) return true;
   *wake = clock_.now() + kAckPoll;
   return false;
 }

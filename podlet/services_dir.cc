@@ -1,7 +1,5 @@
 #include "podlet/services_dir.h"
 
-#include <ctime>
-
 #include "common/sys/file.h"
 
 namespace podshim::podlet {
@@ -17,12 +15,6 @@ bool is_ours(std::string_view name) {
 
 }  // namespace
 
-std::int64_t realtime_nanos() {
-  timespec t{};
-  clock_gettime(CLOCK_REALTIME, &t);
-  return t.tv_sec * 1'000'000'000L + t.tv_nsec;
-}
-
 Result<> ServicesDir::sweep_unknown() {
   TRY(sys::make_dirs(directory_, 0755));
   for (const auto& name : TRY(sys::list_dir(directory_)))
@@ -31,8 +23,8 @@ Result<> ServicesDir::sweep_unknown() {
   return {};
 }
 
-Result<std::int64_t> ServicesDir::write(const std::vector<kube::Service>& services,
-                                        const std::vector<kube::EndpointSlice>& slices) {
+Result<bool> ServicesDir::write(const std::vector<kube::Service>& services,
+                                const std::vector<kube::EndpointSlice>& slices) {
   if (!swept_) TRY(sweep_unknown());
   std::map<std::string, std::string> wanted;
   for (const auto& s : services) wanted[file_name("service", s.meta)] = json::dump(kube::encode_service(s)) + "\n";
@@ -55,17 +47,31 @@ Result<std::int64_t> ServicesDir::write(const std::vector<kube::Service>& servic
     it = written_.erase(it);
     changed = true;
   }
-  return changed ? realtime_nanos() : 0;
+  return changed;
 }
 
-std::optional<std::int64_t> netproxy_synced_through(const std::string& status_file) {
-  if (status_file.empty()) return std::nullopt;
-  auto text = sys::read_file(status_file, 1 << 20);
-  if (!text) return std::nullopt;
+std::string endpoint_text(const IpAddress& address, int port) {
+  auto host = address.is_v4() ? address.str() : "[" + address.str() + "]";
+  return host + ":" + std::to_string(port);
+}
+
+bool netproxy_sends_to(const std::string& status_file, const std::set<std::string>& addresses) {
+  if (status_file.empty()) return false;
+  auto text = sys::read_file(status_file);
+  if (!text) return false;
   auto value = json::parse(*text);
-  if (!value) return std::nullopt;
-  const auto* n = value->find("syncedThrough");
-  return n != nullptr && n->is_integer() ? std::optional(n->as_integer()) : std::nullopt;
+  const auto* services = value ? value->find("services") : nullptr;
+  if (services == nullptr || !services->is_object()) return false;
+  for (const auto& [key, service] : services->as_object()) {
+    const auto* ports = service.find("endpoints");
+    if (ports == nullptr || !ports->is_object()) continue;
+    for (const auto& [name, list] : ports->as_object()) {
+      if (!list.is_array()) continue;
+      for (const auto& address : list.as_array())
+        if (address.is_string() && addresses.contains(address.as_string())) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace podshim::podlet

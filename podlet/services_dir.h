@@ -1,11 +1,10 @@
 // The directory between podlet (its only writer) and netproxy: Services and EndpointSlices as JSON, one object a file,
 // by rename, written only when their content changed. Files that are nobody's any more are removed: at the first write
-// also those of a former podlet. netproxy's status file, where there is one, holds "syncedThrough": nanoseconds since
-// the epoch (CLOCK_REALTIME); every change made before that time is in the kernel. One thread.
+// also those of a former podlet. One thread.
 #pragma once
 
 #include <map>
-#include <optional>
+#include <set>
 #include <string>
 
 #include "common/kube/endpoint_slice.h"
@@ -15,10 +14,8 @@ namespace podshim::podlet {
 class ServicesDir {
  public:
   explicit ServicesDir(std::string directory) : directory_(std::move(directory)) {}
-  // Makes the directory hold exactly these. CLOCK_REALTIME ns when the last change was made; 0 when nothing changed.
-  // Addresses join before others leave is not promised: a file is an object, each is whole.
-  Result<std::int64_t> write(const std::vector<kube::Service>& services,
-                             const std::vector<kube::EndpointSlice>& slices);
+  // Makes the directory hold exactly these. True when something changed.
+  Result<bool> write(const std::vector<kube::Service>& services, const std::vector<kube::EndpointSlice>& slices);
 
  private:
   Result<> sweep_unknown();
@@ -27,8 +24,9 @@ class ServicesDir {
   bool swept_ = false;
 };
 
-// nullopt = nobody tells (no file, or not netproxy's).
-std::optional<std::int64_t> netproxy_synced_through(const std::string& status_file);
-std::int64_t realtime_nanos();
+// Whether netproxy's status file (services.<key>.endpoints.<port>: ["10.42.0.2:8080", ...]: what the kernel has
+// acknowledged) still names one of the addresses. False when there is no such file: nobody is waited for then.
+bool netproxy_sends_to(const std::string& status_file, const std::set<std::string>& addresses);
+std::string endpoint_text(const IpAddress& address, int port);  // "10.42.0.2:8080", "[fd00::2]:8080"
 
 }  // namespace podshim::podlet

@@ -169,27 +169,27 @@ TEST(Node, DeletionWaitsForNetproxyButNotForever) {
   Machine m;
   m.write("web.yaml", kWeb);
   auto status = (m.dir.path / "netproxy-status.json").string();
-  auto synced = [&](std::int64_t n) {
-    ASSERT_TRUE(sys::write_file_atomic(status, "{\"syncedThrough\": " + std::to_string(n) + "}"));
+  auto kernel_has = [&](const std::vector<std::string>& addresses) {
+    auto list = json::Value::array();
+    for (const auto& a : addresses) list.push(a + ":8080");
+    auto port = json::Value::object().set("http", std::move(list));
+    auto service = json::Value::object().set("endpoints", std::move(port));
+    auto services = json::Value::object().set("default/web", std::move(service));
+    auto text = json::dump(json::Value::object().set("services", std::move(services)));
+    ASSERT_TRUE(sys::write_file_atomic(status, text));
   };
-  synced(0);
   Rig r(m, status);
   r.settle();
   for (bool answer : {true, false}) {
+    kernel_has(r.ready_addresses());
     m.runtime.log.clear();
     r.node.delete_pod(r.first().record.uid, std::nullopt, "test");
     r.settle();
     EXPECT_EQ(std::ranges::count(m.runtime.log, "stop main 30"), 0);
-    if (answer) {
-      synced(realtime_nanos());
-      m.clock.advance(milliseconds(2));
-    } else {
-      synced(0);
-      m.clock.advance(milliseconds(200));
-    }
+    if (answer) kernel_has({});
+    m.clock.advance(answer ? milliseconds(2) : milliseconds(200));
     r.settle();
     EXPECT_EQ(std::ranges::count(m.runtime.log, "stop main 30"), 1) << answer;
-    synced(0);
   }
 }
 

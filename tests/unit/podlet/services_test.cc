@@ -230,10 +230,10 @@ TEST(ServicesDir, WritesChangesOnlyAndSweeps) {
   Pods p;
   std::vector<Backend> pods = {p.add("a", "10.42.0.2", {{"app", "web"}})};
   auto slices = build_slices(s, pods, "n1");
-  ASSERT_GT(services.write({s}, slices).value_or(0), 0);
+  ASSERT_TRUE(services.write({s}, slices).value_or(false));
   EXPECT_FALSE(std::filesystem::exists(path / "service_default_stale.json"));
   EXPECT_TRUE(std::filesystem::exists(path / "foreign.txt"));
-  EXPECT_EQ(services.write({s}, slices).value_or(-1), 0);  // nothing changed, nothing is written
+  EXPECT_FALSE(services.write({s}, slices).value_or(true));  // nothing changed, nothing is written
   auto file = path / "endpointslice_default_web-0.json";
   auto value = json::parse(*sys::read_file(file));
   ASSERT_TRUE(value);
@@ -243,18 +243,26 @@ TEST(ServicesDir, WritesChangesOnlyAndSweeps) {
   ASSERT_TRUE(back) << back.error().text();
   EXPECT_EQ(back->endpoints, slices[0].endpoints);
   EXPECT_EQ(back->ports, slices[0].ports);
-  ASSERT_GT(services.write({}, {}).value_or(0), 0);
+  ASSERT_TRUE(services.write({}, {}).value_or(false));
   EXPECT_FALSE(std::filesystem::exists(file));
 }
 
 TEST(ServicesDir, NetproxyStatus) {
   TempDir dir;
-  EXPECT_FALSE(netproxy_synced_through(""));
-  EXPECT_FALSE(netproxy_synced_through(dir.path / "none.json"));
+  auto file = (dir.path / "s.json").string();
+  EXPECT_FALSE(netproxy_sends_to("", {"10.42.0.2:8080"}));
+  EXPECT_FALSE(netproxy_sends_to(file, {"10.42.0.2:8080"}));
   {
-    std::ofstream(dir.path / "s.json") << R"({"syncedThrough": 123})";
+    std::ofstream(file)
+        << R"({"generation": 2, "services": {"default/web": {"endpoints": {"http": ["10.42.0.2:8080"]}}}})";
   }
-  EXPECT_EQ(netproxy_synced_through(dir.path / "s.json"), 123);
+  EXPECT_TRUE(netproxy_sends_to(file, {"10.42.0.9:1", "10.42.0.2:8080"}));
+  EXPECT_FALSE(netproxy_sends_to(file, {"10.42.0.2:80"}));
+  {
+    std::ofstream(file) << "{";
+  }
+  EXPECT_FALSE(netproxy_sends_to(file, {"10.42.0.2:8080"}));
+  EXPECT_EQ(endpoint_text(ip("fd00::2"), 80), "[fd00::2]:80");
 }
 
 }  // namespace
