@@ -120,13 +120,17 @@ void drain(Fd& fd, std::string& into, std::size_t keep_last) {
   }
 }
 
+std::string limit_text(std::chrono::milliseconds limit) {
+  const auto ms = limit.count();
+  return ms % 1000 == 0 ? std::to_string(ms / 1000) + " s" : std::to_string(ms) + " ms";
+}
+
 // Until the plugin has ended. A grandchild that keeps the pipes open is not waited for: the end of the plugin counts.
 Result<> converse(Child& child, Clock::time_point deadline, PluginAnswer& answer, const std::string& program) {
   for (;;) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
     if (left <= 0)
-      return fail(
-          Error::of(ErrorKind::deadline_exceeded, "run plugin", program, "it did not end in time and was killed"));
+      return fail(Error::of(ErrorKind::deadline_exceeded, "run plugin", program));
     pollfd fds[] = {{.fd = child.pidfd.get(), .events = POLLIN, .revents = 0},
                     {.fd = child.out.get(), .events = POLLIN, .revents = 0},
                     {.fd = child.err.get(), .events = POLLIN, .revents = 0}};
@@ -148,6 +152,8 @@ Result<PluginAnswer> ExecRunner::run(const PluginCall& call) {
   Child child = TRY(start(call));
   PluginAnswer answer;
   auto talked = converse(child, deadline, answer, call.program);
+  if (!talked && talked.error().kind == ErrorKind::deadline_exceeded)
+    talked.error().detail = "it did not end within " + limit_text(call.timeout) + " and was killed";
   // In all cases: what the plugin left running in its group goes with it. The leader is not reaped yet, so the id is
   // ours.
   if (!talked) ::kill(-child.pid, SIGKILL);

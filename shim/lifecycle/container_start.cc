@@ -2,6 +2,7 @@
 // A start that got as far as touching the machine and failed ends the container: EXITED, reason StartError, code 128,
 // with the error as its message, which is what kubelets show.
 #include "common/log.h"
+#include "common/sys/file.h"
 #include "shim/lifecycle/node_runtime.h"
 
 namespace podshim::lifecycle {
@@ -94,6 +95,8 @@ Result<sys::ProcessId> NodeRuntime::launch_container(Container& container, Monit
                        .tty = spec.tty,
                        .stdin_open = spec.stdin_open,
                        .stdin_once = spec.stdin_once};
+  // A kubelet makes the folder itself; crictl and other clients expect it to come with the log.
+  if (!stdio.log_path.empty()) TRY(sys::make_dirs(stdio.log_path.substr(0, stdio.log_path.rfind('/'))));
   return monitor.start_container(container.id, plan.program, std::move(clone), stdio, container.cgroup.oom_file(),
                                  exit_path(container.id));
 }

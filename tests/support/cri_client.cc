@@ -1,12 +1,25 @@
 #include "tests/support/cri_client.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <thread>
 
 namespace podshim::test {
 
-CriClient::CriClient(const std::string& socket, std::chrono::seconds deadline) : deadline_(deadline) {
+static bool listening(const std::string& path) {
+  sockaddr_un address{.sun_family = AF_UNIX, .sun_path = {}};
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  bool ok = ::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return ok;
+}
+
+CriClient::CriClient(const std::string& socket, std::chrono::seconds deadline) : socket_(socket), deadline_(deadline) {
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 100);
@@ -19,6 +32,9 @@ CriClient::CriClient(const std::string& socket, std::chrono::seconds deadline) :
 
 bool CriClient::wait_ready(std::chrono::milliseconds limit) {
   auto end = std::chrono::steady_clock::now() + limit;
+  // A channel that met no socket backs off for seconds: it is asked only once somebody listens.
+  while (!listening(socket_) && std::chrono::steady_clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
   while (std::chrono::steady_clock::now() < end) {
     cri::VersionResponse version;
     if (call(&cri::RuntimeService::Stub::Version, cri::VersionRequest(), &version).ok()) return true;

@@ -60,6 +60,7 @@ class CriClient {
   std::shared_ptr<grpc::Channel> channel_;
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;
   std::unique_ptr<cri::ImageService::Stub> images_;
+  std::string socket_;
   std::chrono::seconds deadline_;
 };
 
