@@ -112,11 +112,6 @@ bool try_recursive_readonly() {
   return mount && ::mount_setattr(mount->get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attr, sizeof attr) == 0;
 }
 
-bool try_clone_detached() {
-  auto mount = scratch_mount();
-  return mount && sys::copy_mount(*mount, "", false).has_value();
-}
-
 // A filter at address 0: EFAULT from a kernel that would have taken one (seccomp(2)).
 bool try_seccomp() { return ::prctl(PR_SET_SECCOMP, kSeccompModeFilter, nullptr, 0, 0) != 0 && errno == EFAULT; }
 
@@ -133,7 +128,6 @@ Result<HostFacts> gather_host_facts(const ProbeRoots& roots, const ProbeOverride
   facts.memfd_exec = !off.no_memfd_exec && try_memfd_exec();
   facts.recursive_readonly = !off.no_recursive_readonly && try_recursive_readonly();
   facts.seccomp = !off.no_seccomp && try_seccomp();
-  facts.clone_detached = !off.no_clone_detached && try_clone_detached();
   return facts;
 }
 

@@ -21,7 +21,6 @@ struct ProbeOverrides {
   bool no_memfd_exec = false;
   bool no_recursive_readonly = false;
   bool no_seccomp = false;
-  bool no_clone_detached = false;
 };
 
 Result<HostFacts> gather_host_facts(const ProbeRoots& roots = {}, const ProbeOverrides& off = {});

@@ -25,7 +25,6 @@ struct HostFacts {
   std::uint64_t capabilities = 0;      // our bounding set
   std::uint64_t last_capability = 40;  // /proc/sys/kernel/cap_last_cap
   std::uint32_t page_size = 4096;
-  bool clone_detached = false;          // open_tree(OPEN_TREE_CLONE) of a detached mount, 6.15
   std::string hostname;                 // of the node's uts namespace
   bool operator==(const HostFacts&) const = default;
 };

@@ -44,18 +44,15 @@ bool starts_with_any(const std::string& text, std::initializer_list<std::string_
 }
 
 // The root of pause: empty and read-only, so that /proc/<pause>/root has nothing to show in a shared pid namespace.
-// Where a detached mount cannot be cloned (before 6.15) the Pod's /dev/shm has its place there instead of in a bare fd.
-void add_root(Program& program, const SandboxInput& in, bool own_ipc) {
+void add_root(Program& program, const std::string& staging_dir) {
   constexpr auto kScratch = static_cast<std::int32_t>(Slot::first_free);
   program.add({.op = Op::propagation, .x = MS_PRIVATE});
   program.add({.op = Op::new_mount,
                .slot = kScratch,
                .x = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
                .a = "tmpfs",
-               .b = "mode=555,size=4k,nr_inodes=4"});
-  program.add({.op = Op::attach_root, .slot = kScratch, .b = in.staging_dir});
-  if (own_ipc && !in.host.clone_detached)
-    program.add({.op = Op::attach, .slot = static_cast<std::int32_t>(Slot::shm), .b = kPauseShm});
+               .b = "mode=555,size=4k,nr_inodes=2"});
+  program.add({.op = Op::attach_root, .slot = kScratch, .b = staging_dir});
   program.add({.op = Op::readonly_root});
   program.add({.op = Op::enter_root});
 }
@@ -70,7 +67,7 @@ Result<Program> plan_pause(const SandboxInput& in, const NamespacePlan& namespac
   for (const auto& [name, value] : in.spec.sysctls)
     out.add({.op = Op::write_file, .a = value, .b = "/proc/sys/" + TRY(sysctl_path(name, value, in.spec.namespaces))});
   out.add({.op = Op::write_file, .flags = kMayFail, .a = "-998", .b = "/proc/self/oom_score_adj"});
-  add_root(out, in, !namespaces.host_ipc);
+  add_root(out, in.staging_dir);
   out.add({.op = Op::bound_caps});
   out.add({.op = Op::set_groups});
   out.add({.op = Op::set_gid, .x = kPauseId});

@@ -15,10 +15,6 @@
 
 namespace podshim {
 
-// Where pause keeps the Pod's /dev/shm when HostFacts::clone_detached is false: Slot::shm must be given to pause then,
-// and the monitor takes each container's clone from there (setns to pause's mount namespace, open_tree, back).
-inline constexpr const char* kPauseShm = "/shm";
-
 struct SandboxInput {
   const SandboxSpec& spec;
   const HostFacts& host;

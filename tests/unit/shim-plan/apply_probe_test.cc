@@ -81,11 +81,10 @@ TEST_F(Probe, EveryFeatureCanBeSwitchedOff) {
                     .no_overlay_lowerdir_plus = true,
                     .no_memfd_exec = true,
                     .no_recursive_readonly = true,
-                    .no_seccomp = true,
-                    .no_clone_detached = true});
+                    .no_seccomp = true});
   ASSERT_TRUE(off);
   EXPECT_FALSE(off->cgroup_kill || off->overlay_lowerdir_plus || off->memfd_exec || off->recursive_readonly ||
-               off->seccomp || off->clone_detached);
+               off->seccomp);
 }
 
 }  // namespace

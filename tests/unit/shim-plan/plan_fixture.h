@@ -22,7 +22,6 @@ inline HostFacts host_v1() {
     out.cgroup_v1_mounts[name] = std::string("/sys/fs/cgroup/") + name;
   out.recursive_readonly = true;
   out.capabilities = kAllCapabilities;
-  out.clone_detached = true;
   out.hostname = "node-1";
   return out;
 }
@@ -34,7 +33,6 @@ inline HostFacts host_v2() {
   out.cgroup_v2_root = "/sys/fs/cgroup";
   out.cgroup_v2_controllers = {"cpuset", "cpu", "io", "memory", "hugetlb", "pids", "rdma", "misc"};
   out.cgroup_kill = true;
-  out.clone_detached = false;
   return out;
 }
 

@@ -86,15 +86,6 @@ TEST(SandboxPlan, OomScoreMayFail) {
   }
 }
 
-TEST(SandboxPlan, SharedMemoryLivesWithPauseWhereFdsCannotBeCloned) {
-  SandboxCase c;
-  EXPECT_EQ(index_of(c.plan()->pause, Op::attach, kPauseShm), -1);
-  c.host.clone_detached = false;
-  EXPECT_GT(index_of(c.plan()->pause, Op::attach, kPauseShm), index_of(c.plan()->pause, Op::attach_root));
-  c.spec.namespaces.ipc = NamespaceMode::node;
-  EXPECT_EQ(index_of(c.plan()->pause, Op::attach, kPauseShm), -1);
-}
-
 TEST(SandboxPlan, MonitorLeafIsOutsideThePod) {
   SandboxCase c;
   c.spec.cgroup_parent = "/kubepods/podx";
