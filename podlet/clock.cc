@@ -22,6 +22,13 @@ std::string rfc3339(Time t) {
   return out;
 }
 
+std::string rfc3339_millis(Time t) {
+  auto millis = std::chrono::floor<std::chrono::milliseconds>(t).time_since_epoch().count() % 1000;
+  auto digits = std::to_string(1000 + millis);
+  auto out = rfc3339(t);
+  return out.insert(out.size() - 1, "." + digits.substr(1));
+}
+
 std::string age_text(Duration d) {
   auto s = std::chrono::duration_cast<std::chrono::seconds>(d).count();
   if (s < 0) s = 0;

@@ -29,7 +29,8 @@ class SystemClock : public Clock {
 
 inline Time from_nanos(std::int64_t n) { return Time(std::chrono::nanoseconds(n)); }
 inline std::int64_t to_nanos(Time t) { return t.time_since_epoch().count(); }
-std::string rfc3339(Time t);       // 2026-01-02T03:04:05Z
-std::string age_text(Duration d);  // as kubectl prints ages: 5s, 3m20s, 2h5m, 4d
+std::string rfc3339(Time t);         // 2026-01-02T03:04:05Z
+std::string rfc3339_millis(Time t);  // 2026-01-02T03:04:05.678Z
+std::string age_text(Duration d);    // as kubectl prints ages: 5s, 3m20s, 2h5m, 4d
 
 }  // namespace podshim::podlet

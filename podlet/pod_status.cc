@@ -200,7 +200,8 @@ PodStatus pod_status(const SyncInput& in, const SyncOutput& plan) {
   return s;
 }
 
-json::Value encode_status(const PodStatus& s, const PodRecord& record, const std::string& host_ip) {
+json::Value encode_status(const PodStatus& s, const PodRecord& record, const std::string& host_ip,
+                          std::optional<Time> ready_since) {
   std::string not_ready;
   for (const auto& c : s.containers)
     if (!c.ready) not_ready += (not_ready.empty() ? "" : " ") + c.name;
@@ -208,7 +209,9 @@ json::Value encode_status(const PodStatus& s, const PodRecord& record, const std
   auto conditions = json::Value::array();
   conditions.push(condition("PodScheduled", true)).push(condition("Initialized", s.initialized));
   conditions.push(condition("ContainersReady", s.ready, s.ready ? "" : "ContainersNotReady", s.ready ? "" : why));
-  conditions.push(condition("Ready", s.ready, s.ready ? "" : "ContainersNotReady", s.ready ? "" : why));
+  auto ready = condition("Ready", s.ready, s.ready ? "" : "ContainersNotReady", s.ready ? "" : why);
+  if (ready_since) ready.set("lastTransitionTime", rfc3339_millis(*ready_since));
+  conditions.push(std::move(ready));
   json::Value out;
   out.set("phase", phase_text(s.phase));
   if (!s.reason.empty()) out.set("reason", s.reason);

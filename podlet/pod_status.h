@@ -43,6 +43,8 @@ struct PodStatus {
 };
 
 PodStatus pod_status(const SyncInput& in, const SyncOutput& plan);
-json::Value encode_status(const PodStatus& status, const PodRecord& record, const std::string& host_ip);
+// `ready_since`: when the Pod became ready, told with milliseconds as the condition's lastTransitionTime.
+json::Value encode_status(const PodStatus& status, const PodRecord& record, const std::string& host_ip,
+                          std::optional<Time> ready_since);
 
 }  // namespace podshim::podlet

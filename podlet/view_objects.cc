@@ -32,7 +32,7 @@ json::Value pod_object(const Node& node, const PodEntry& e) {
   }
   child(out, "spec").set("nodeName", node.options().facts.node_name);
   const auto& ips = node.options().facts.node_ips;
-  auto status = encode_status(e.status, e.record, ips.empty() ? "" : ips.front());
+  auto status = encode_status(e.status, e.record, ips.empty() ? "" : ips.front(), e.ready_since);
   status.set("qosClass", qos_text(pod_qos(e.record.pod.spec)));
   out.set("status", std::move(status));
   return out;
