@@ -18,7 +18,10 @@ namespace podshim::cri {
 namespace {
 
 constexpr int kReceiveLimit = 16 << 20;
+using std::chrono::milliseconds;
+
 constexpr std::chrono::seconds kSlowCall{10};
+constexpr milliseconds kWaitPatience{1000};
 constexpr std::size_t kMaxStatusText = 4096;  // travels as a header; clients refuse more than 8 KiB
 
 struct Lanes {
@@ -44,14 +47,18 @@ struct Lanes {
     }
     return nullptr;
   }
-  bool drain(std::chrono::milliseconds patience) {
-    const auto end = std::chrono::steady_clock::now() + patience;
-    bool empty = true;
-    for (Pool* pool : {&sandbox, &container, &wait, &stats})
-      empty = pool->drain(std::chrono::duration_cast<std::chrono::milliseconds>(
-                  std::max(end - std::chrono::steady_clock::now(), std::chrono::steady_clock::duration::zero()))) &&
-              empty;
+  // What waits as long as its client asked gets a moment only: the next start picks it up.
+  bool drain(milliseconds patience) {
+    const auto now = std::chrono::steady_clock::now();
+    bool empty = drain_until(wait, now + std::min(patience, kWaitPatience));
+    for (Pool* pool : {&sandbox, &container, &stats}) empty = drain_until(*pool, now + patience) && empty;
     return empty;
+  }
+
+ private:
+  static bool drain_until(Pool& pool, std::chrono::steady_clock::time_point end) {
+    const auto left = end - std::chrono::steady_clock::now();
+    return pool.drain(std::max(std::chrono::duration_cast<milliseconds>(left), milliseconds(0)));
   }
 };
 
@@ -178,7 +185,7 @@ class GrpcServer final : public Server {
  public:
   GrpcServer(Border& border, Listener& listener) : border_(border), listener_(listener), service_(border, lanes_) {}
   ~GrpcServer() override {
-    if (!stopped_) stop(std::chrono::milliseconds(0));
+    if (!stopped_) stop(milliseconds(0));
   }
 
   Result<> start() {
@@ -201,7 +208,7 @@ class GrpcServer final : public Server {
     return {};
   }
 
-  bool stop(std::chrono::milliseconds patience) override {
+  bool stop(milliseconds patience) override {
     stopped_ = true;
     if (thread_.joinable()) {
       const std::uint64_t one = 1;

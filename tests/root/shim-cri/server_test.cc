@@ -213,6 +213,24 @@ TEST_F(Grpc, ACancellingClientDoesNotCancelTheOperation) {
   EXPECT_EQ((*runtime.container(id))->state, ContainerState::exited);
 }
 
+TEST_F(Grpc, StopDoesNotWaitForWhatWaitsByRequest) {
+  const auto id = run_container(run_pod("web"), "app");
+  runtime.hang_stops();
+  std::thread client([&] {
+    v1::StopContainerRequest request;
+    request.set_container_id(id);
+    v1::StopContainerResponse response;
+    call(&v1::RuntimeService::Stub::StopContainer, request, &response);
+  });
+  for (int i = 0; i < 1000 && runtime.hanging_stops() == 0; i++) std::this_thread::sleep_for(5ms);
+  const auto since = std::chrono::steady_clock::now();
+  EXPECT_FALSE(server->stop(30s));
+  EXPECT_LT(std::chrono::steady_clock::now() - since, 5s);
+  runtime.release_stops();
+  EXPECT_TRUE(server->stop(10s));
+  client.join();
+}
+
 TEST_F(Grpc, PullAnswersForImagesThatAreHere) {
   v1::PullImageRequest request;
   request.mutable_image()->set_image("example.com/app:1");
