@@ -3,8 +3,8 @@
 // A call is read on a gRPC thread, looked up in the method table and run in its lane: inline, or on one of the bounded
 // pools. gRPC's threads never block. A client that cancels or goes away cancels nothing: the operation ends, its answer
 // is dropped. start() serves until stop(). stop() takes no new connections and calls, waits up to `patience` for
-// running calls and gives true when none is left; false means that lifecycle functions still run and must not lose the
-// objects they use.
+// running calls (a second at most for StopContainer, ExecSync, PullImage, RemoveImage and imports) and gives true when
+// none is left; false means that lifecycle functions still run and must not lose the objects they use.
 #pragma once
 
 #include <chrono>
