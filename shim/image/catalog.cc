@@ -27,10 +27,13 @@ Result<std::vector<Digest>> read_digests(const json::Reader& r, std::string_view
   return out;
 }
 
+// Of tags ("tags") or of digest references ("digests"), each canonical.
 Result<std::map<std::string, Digest>> read_names(const json::Reader& r, std::string_view name) {
   std::map<std::string, Digest> out;
   for (const auto& [key, text] : TRY(r.string_map(name))) {
-    if (TRY(parse_reference(key)).text() != key) return fail(r.error(name, "'" + key + "' is not canonical"));
+    Reference ref = TRY(parse_reference(key));
+    bool fits = name == "tags" ? ref.digest.empty() : ref.digest == text;
+    if (ref.text() != key || !fits) return fail(r.error(name, "'" + key + "' is not canonical, or not one of these"));
     out[key] = TRY_IN(Digest::parse(text), r.field(name));
   }
   return out;

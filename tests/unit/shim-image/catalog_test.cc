@@ -143,6 +143,12 @@ TEST(Catalog, RecordsReadBack) {
   wrong.replace(wrong.find("docker.io/library/x:1"), 9, "docker-io");
   EXPECT_FALSE(decode_record({a.id.text(), wrong})) << "a name that is not canonical";
   EXPECT_FALSE(decode_record({"sha256:zz", encode_record(a)}));
+  StoredImage mixed = a;
+  mixed.tags = a.digests;
+  EXPECT_FALSE(decode_record({a.id.text(), encode_record(mixed)})) << "digests among the tags";
+  mixed = a;
+  mixed.digests = a.tags;
+  EXPECT_FALSE(decode_record({a.id.text(), encode_record(mixed)})) << "tags among the digests";
 }
 
 }  // namespace
