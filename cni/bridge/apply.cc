@@ -85,10 +85,6 @@ Result<> make_veth(const AddPlan& plan, int bridge, Socket& node, const Fd& netn
                            .ipv6_link_local = false,
                            .hairpin = plan.hairpin,
                            .isolated = plan.isolated});
-  for (const auto& ip : plan.neighbours)
-    netlink::replace_neighbour(b, {.link = bridge, .address = ip, .mac = plan.pod_mac}, plan.bridge);
-  for (const auto& ip : plan.proxied)
-    netlink::replace_neighbour(b, {.link = bridge, .address = ip, .proxy = true}, plan.bridge);
   auto answers = TRY(node.outcomes(b));
   if (!answers.front() && answers.front().error().is(EEXIST)) return fail(veth_exists(plan, node));
   if (!answers.front()) return answers.front();
@@ -98,6 +94,17 @@ Result<> make_veth(const AddPlan& plan, int bridge, Socket& node, const Fd& netn
   });
   for (auto& answer : answers) TRY(answer);
   return {};
+}
+
+Result<> make_neighbours(const AddPlan& plan, int bridge, Socket& node, Rollback& rollback) {
+  Batch b;
+  for (const auto& ip : plan.neighbours)
+    netlink::replace_neighbour(b, {.link = bridge, .address = ip, .mac = plan.pod_mac}, plan.bridge);
+  for (const auto& ip : plan.proxied)
+    netlink::replace_neighbour(b, {.link = bridge, .address = ip, .proxy = true}, plan.bridge);
+  rollback.add("forget neighbours",
+               [&node, name = plan.bridge, all = plan.neighbours] { return forget_neighbours(node, name, all); });
+  return node.execute(b);
 }
 
 Result<> configure_pod(const AddPlan& plan, Socket& pod, int link) {
@@ -147,6 +154,7 @@ Result<> apply(const AddPlan& plan, Socket& node, const Fd& netns, Rollback& rol
   auto link = TRY(netlink::get_link(pod, plan.pod_name));
   TRY(configure_pod(plan, pod, link.index));
   TRY(wait_for_port(node, plan.host_name));
+  TRY(make_neighbours(plan, bridge, node, rollback));
   // The same MAC again: the kernel sends gratuitous ARP and unsolicited neighbour advertisements (arp_notify,
   // ndisc_notify).
   Batch announce;

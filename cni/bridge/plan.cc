@@ -105,9 +105,16 @@ void plan_node(const NetConf& conf, bool routed, AddPlan& plan) {
   }
   if (v6) plan.sysctls.push_back({"net/ipv6/conf/all/forwarding", "1"});
   if (!routed) return;
-  if (v4) plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "proxy_arp_pvlan"), "1"});
-  if (v4) plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "send_redirects"), "0"});
-  if (v6) plan.sysctls.push_back({conf_path("ipv6", conf.bridge, "proxy_ndp"), "1"});
+  // An answer for another is held back for up to 0.8 s unless proxy_delay is 0 (ip-sysctl).
+  if (v4) {
+    plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "proxy_arp_pvlan"), "1"});
+    plan.sysctls.push_back({"net/ipv4/neigh/" + conf.bridge + "/proxy_delay", "0"});
+    plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "send_redirects"), "0"});
+  }
+  if (v6) {
+    plan.sysctls.push_back({conf_path("ipv6", conf.bridge, "proxy_ndp"), "1"});
+    plan.sysctls.push_back({"net/ipv6/neigh/" + conf.bridge + "/proxy_delay", "0"});
+  }
 }
 
 void plan_veth(const NetConf& conf, const Request& request, const Facts& facts, bool routed, AddPlan& plan) {
