@@ -90,9 +90,12 @@ bool try_cgroup_kill(const HostFacts& facts) {
   return found;
 }
 
+// Before 6.5 overlayfs has no parser of its own: any key is taken as text and refused only by the mount. So a key that
+// no kernel knows must be refused as well.
 bool try_lowerdir_plus() {
   Fd context(::fsopen("overlay", FSOPEN_CLOEXEC));
-  return context && ::fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0;
+  return context && ::fsconfig(context.get(), FSCONFIG_SET_STRING, "lowerdir+", "/", 0) == 0 &&
+         ::fsconfig(context.get(), FSCONFIG_SET_STRING, "podshim-no-such-option", "/", 0) != 0;
 }
 
 bool try_memfd_exec() {
