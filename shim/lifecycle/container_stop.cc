@@ -11,6 +11,7 @@ namespace podshim::lifecycle {
 namespace {
 
 constexpr milliseconds kExitReport{5'000};  // between the last process of a cgroup and the monitor's word about it
+constexpr milliseconds kQuickEnd{1'000};
 constexpr std::int32_t kKilledCode = 128 + SIGKILL;
 
 }  // namespace
@@ -36,12 +37,21 @@ Result<> NodeRuntime::end_container(const std::shared_ptr<Container>& container,
     else if (wait_ended(*container, grace))
       return {};
   }
+  // The end of pid 1 takes its namespace along: a v1 freezer round costs ms that are needed only for what is left.
+  if (monitor && !shares_pid(*container) && monitor->signal_container(container->id, SIGKILL) &&
+      wait_ended(*container, kQuickEnd))
+    return kill_rest(*container);
   TRY(host().kill_cgroup(container->cgroup, kKillPatience));
   if (wait_ended(*container, monitor ? kExitReport : milliseconds(0))) return {};
   settle_lost_exit(container);
   if (container->state() == ContainerState::exited) return {};
   return fail(Error::of(ErrorKind::deadline_exceeded, "kill container", container->id.str(),
                         "its main process is still there after SIGKILL"));
+}
+
+Result<> NodeRuntime::kill_rest(const Container& container) {
+  if (!host().cgroup_populated(container.cgroup).value_or(true)) return {};
+  return host().kill_cgroup(container.cgroup, kKillPatience);
 }
 
 bool NodeRuntime::wait_ended(Container& container, milliseconds patience) const {
@@ -93,7 +103,7 @@ Result<> NodeRuntime::discard_container(const std::shared_ptr<Container>& contai
     if (auto dropped = monitor->remove_container(container->id);
         !dropped && dropped.error().kind != ErrorKind::unavailable)
       return dropped;
-  TRY(host().kill_cgroup(container->cgroup, kKillPatience));  // a shared pid namespace: the tree may outlive its head
+  TRY(kill_rest(*container));  // a shared pid namespace: the tree may outlive its head
   TRY(host().remove_cgroup(container->cgroup, kRemovePatience));
   TRY(sys::remove_file(exit_path(container->id)));
   {

@@ -54,7 +54,11 @@ class FakeMonitor : public MonitorProcess {
       if (path.ends_with(id.str())) m_.running[id.str()] = path;
     return sys::ProcessId{.pid = 1 << 30, .start_ticks = 1};  // no such process
   }
-  Result<> signal_container(const ContainerId&, int) override { return m_.step("signal"); }
+  Result<> signal_container(const ContainerId& id, int signal) override {
+    TRY(m_.step("signal"));
+    if (signal == 9) m_.end(id_, id, 137, 9);
+    return {};
+  }
   Result<> remove_container(const ContainerId& id) override {
     std::lock_guard lock(m_.mutex);
     m_.roots[id_.str()].erase(id.str());
