@@ -11,7 +11,9 @@ Child::Child(ChildOwner& owner, Loop& loop, ChildRole role, Launched launched)
 
 Child::~Child() { loop_.remove(report_, this); }
 
-Result<> Child::listen() { return loop_.add(report_, this); }
+// No event but the hang-up (epoll_ctl(2): always reported): the few records wait in the pipe for it, and a start wakes
+// this thread once.
+Result<> Child::listen() { return loop_.add(report_, this, 0); }
 
 void Child::ready(std::uint32_t) {
   while (report_) {

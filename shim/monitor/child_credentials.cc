@@ -5,7 +5,6 @@
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "shim/monitor/child_path.h"
 #include "shim/monitor/child_steps.h"
@@ -17,14 +16,15 @@ using sys::raw;
 namespace {
 
 constexpr unsigned kCapabilityWords = 64;
-constexpr unsigned kMemoryDevices = 1;  // major of /dev/null and its kin: never given away
+constexpr unsigned kMemoryDevices =
+    1;  // major of /dev/null and its kin: never given away; bits 8-19 of dev_t (makedev(3))
 
 // A program that opens /dev/stdout by name needs to own the pipe or tty behind it.
 void give_stdio(std::uint64_t uid) noexcept {
   for (int fd = 0; fd < 3; fd++) {
     struct stat st;
     if (raw(__NR_newfstatat, fd, "", &st, AT_EMPTY_PATH) < 0) continue;
-    bool tty = S_ISCHR(st.st_mode) && major(st.st_rdev) != kMemoryDevices;
+    bool tty = S_ISCHR(st.st_mode) && (st.st_rdev >> 8 & 0xfff) != kMemoryDevices;
     if ((tty || S_ISFIFO(st.st_mode)) && st.st_uid != uid) raw(__NR_fchown, fd, uid, -1);
   }
 }

@@ -2,7 +2,6 @@
 #include <fcntl.h>
 #include <linux/mount.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "shim/monitor/child_path.h"
 #include "shim/monitor/child_steps.h"
@@ -20,8 +19,8 @@ namespace {
 constexpr unsigned kCloneByFd = AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC;
 constexpr unsigned kMoveByFd = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH;
 constexpr unsigned kMaskAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
-constexpr int kDetach = 2;  // MNT_DETACH, umount2(2)
-constexpr unsigned kNullMajor = 1, kNullMinor = 3;
+constexpr int kDetach = 2;                    // MNT_DETACH, umount2(2)
+constexpr unsigned kNullDevice = 1 << 8 | 3;  // makedev(1, 3), Documentation/admin-guide/devices.txt
 
 // Opens the directory of `path` below the root, made when missing.
 int parent_of(const ChildPlan& plan, const char* path, SplitPath* parts) noexcept {
@@ -57,7 +56,7 @@ long null_device() noexcept {
   if (fd < 0) return fd;
   struct stat st;
   long result = raw(__NR_newfstatat, fd, "", &st, AT_EMPTY_PATH);
-  if (result == 0 && S_ISCHR(st.st_mode) && st.st_rdev == makedev(kNullMajor, kNullMinor)) return fd;
+  if (result == 0 && S_ISCHR(st.st_mode) && st.st_rdev == kNullDevice) return fd;
   close_fd(fd);
   return result < 0 ? result : -ENODEV;
 }

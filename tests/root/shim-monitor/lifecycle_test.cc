@@ -26,7 +26,9 @@ TEST_F(PodTest, PauseOwnsItsNamespacesAndIsCalledPause) {
   auto state = monitor_->state();
   ASSERT_TRUE(state) << state.error().text();
   EXPECT_TRUE(state->pause_running);
-  EXPECT_EQ(comm_of(state->pause.pid), "pause\n");
+  // It gives itself the name; until then it has that of its memfd.
+  EXPECT_EQ(wait_file("/proc/" + std::to_string(state->pause.pid) + "/comm", [](auto& t) { return t == "pause\n"; }),
+            "pause\n");
   EXPECT_EQ(comm_of(state->monitor.pid), "podshim-monitor\n");
   for (const char* name : {"net", "ipc", "uts", "pid"})
     EXPECT_NE(ns_of(state->pause.pid, name), ns_of(::getpid(), name)) << name;
@@ -86,10 +88,10 @@ TEST_F(PodTest, ContainersShareShm) {
 
 TEST_F(PodTest, PidNamespaceOfTheSandboxIsShared) {
   launch_with_pause();
-  auto id = run({.command = shell("cat /proc/1/comm"), .namespaces = CLONE_NEWNS, .join_sandbox_pid = true});
+  auto id = run({.command = shell("cat /proc/1/cmdline"), .namespaces = CLONE_NEWNS, .join_sandbox_pid = true});
   ASSERT_TRUE(id) << id.error().text();
   ASSERT_TRUE(events_.wait_exit(*id));
-  EXPECT_EQ(log_of(*id), "stdout F pause\n");
+  EXPECT_EQ(log_of(*id), std::string("stdout F pause\0\n", 16));
 }
 
 TEST_F(PodTest, PidNamespaceOfAnotherContainerIsJoined) {
