@@ -141,6 +141,8 @@ void plan_veth(const NetConf& conf, const Request& request, const Facts& facts, 
   if (!facts.ipv6) return;
   plan.pod_sysctls.push_back({conf_path("ipv6", a.ifname, "accept_dad"), "0"});
   plan.pod_sysctls.push_back({conf_path("ipv6", a.ifname, "ndisc_notify"), "1"});
+  // IPv6 has no switch for sending redirects; one that names the other Pod's MAC would lead into the isolated port.
+  if (routed) plan.pod_sysctls.push_back({conf_path("ipv6", a.ifname, "accept_redirects"), "0"});
 }
 
 }  // namespace
