@@ -78,10 +78,12 @@ class Converter {
 
 void emit(YAML::Emitter& out, const json::Value& v) {
   if (v.is_array()) {
+    if (v.as_array().empty()) out << YAML::Flow;  // [] beside its key
     out << YAML::BeginSeq;
     for (const auto& item : v.as_array()) emit(out, item);
     out << YAML::EndSeq;
   } else if (v.is_object()) {
+    if (v.as_object().empty()) out << YAML::Flow;
     out << YAML::BeginMap;
     for (const auto& [key, item] : v.as_object()) {
       out << YAML::Key << key << YAML::Value;

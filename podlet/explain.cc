@@ -16,12 +16,29 @@ int overlap(const kube::Labels& labels, const kube::Labels& wanted) {
   }));
 }
 
-// A key that is there with another value is nearer than one that is absent: it is most often a typing error.
+// Levenshtein's distance: how many letters to change, add or drop.
+int distance(std::string_view a, std::string_view b) {
+  std::vector<int> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); j++) row[j] = static_cast<int>(j);
+  for (std::size_t i = 1; i <= a.size(); i++) {
+    int diagonal = row[0];
+    row[0] = static_cast<int>(i);
+    for (std::size_t j = 1; j <= b.size(); j++) {
+      int change = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({change, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+// A key that is there with another value is nearer than one that is absent: it is most often a typing error, the more
+// so the less the values differ.
 int nearness(const kube::Labels& labels, const kube::Labels& wanted) {
   int out = overlap(labels, wanted) * 100;
   for (const auto& [key, value] : wanted) {
     auto found = labels.find(key);
-    if (found != labels.end() && found->second != value) out += 10;
+    if (found != labels.end() && found->second != value) out += 10 + 9 - std::min(9, distance(found->second, value));
     for (const auto& [other, v] : labels)
       if (other != key && v == value) out += 1;
   }

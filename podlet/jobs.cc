@@ -4,6 +4,7 @@
 #include <future>
 #include <thread>
 
+#include "common/sys/file.h"
 #include "podlet/volumes.h"
 
 namespace podshim::podlet {
@@ -59,6 +60,8 @@ Result<CriContainerConfig> prepare(const StartJob& job, const kube::Container& c
                        .maps = job.maps,
                        .service_env = job.service_env};
   auto config = TRY(container_config(input));
+  // The client makes the log's directory, the runtime its file (kubelet: BuildContainerLogsDirectory).
+  TRY(sys::make_dirs(log_directory(job.record, job.node) + "/" + c.name, 0755));
   auto needs = TRY(volume_needs(input));
   TRY(prepare_volumes(needs));
   return config;

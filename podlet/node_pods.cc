@@ -102,9 +102,10 @@ void Node::probe_done(const std::string& uid, const DueProbe& due, const ProbeRe
   auto found = pods_.find(uid);
   if (found == pods_.end()) return;
   auto& e = found->second;
-  if (!result.success) {
+  bool early = e.probes.in_first_period(due.container, due.kind, clock_.now());
+  if (!result.success && !e.record.deleted && !early) {
     auto what = std::string(kube::probe_kind_text(due.kind)) + " probe failed: " + result.message;
-    if (!e.record.deleted) event(e.key(), true, "Unhealthy", due.container + ": " + what);
+    event(e.key(), true, "Unhealthy", due.container + ": " + what);
   }
   if (e.probes.record(due.container, due.container_id, due.kind, result, clock_.now())) e.dirty = true;
 }
@@ -213,11 +214,13 @@ void Node::finish_job(const Job& job, const JobResult& result, std::uint64_t tic
     if (job.starts) e.failures.erase(job.key);
     e.held.erase(job.key);
     e.hold_count.erase(job.key);
-  } else if (job.starts) {
-    e.failures[job.key] = *result.failure;
-    e.backoff.acted(job.key, result.failure->at, clock_.now());
-  } else {  // 1 s, doubling to 32 s
-    e.held[job.key] = clock_.now() + std::chrono::seconds(1 << std::min(e.hold_count[job.key]++, 5));
+  } else {
+    if (job.starts) e.failures[job.key] = *result.failure;
+    if (job.starts && job.key != kSandboxKey) {
+      e.backoff.acted(job.key, result.failure->at, clock_.now());
+    } else {  // 1 s, doubling to 32 s
+      e.held[job.key] = clock_.now() + std::chrono::seconds(1 << std::min(e.hold_count[job.key]++, 5));
+    }
   }
   for (const auto& ev : result.events) event(e.key(), ev.warning, ev.reason, ev.message);
   apply_observation(e, ticket, std::move(seen));

@@ -37,6 +37,7 @@ void ProbeBook::follow(const kube::PodSpec& spec, const PodObserved& seen, Time 
         if (probe == nullptr) continue;
         auto due = c->started + probe->initial_delay;
         followed.tracks[kind] = {.due = std::max(due, now),
+                                 .first = std::max(due, now),
                                  .period = probe->period,
                                  .success_threshold = probe->success_threshold,
                                  .failure_threshold = probe->failure_threshold};
@@ -71,6 +72,11 @@ bool ProbeBook::record(const std::string& container, const std::string& id, Prob
   track.busy = false;
   // From the due time, so that the period does not stretch by the probe's own time; after a stall, from now.
   track.due = std::max(track.due + track.period, now);
+  // A container that was never ready is asked sooner, so that it serves soon (Kubernetes: periodSeconds allows it).
+  if (kind == ProbeKind::readiness && !track.good && !result.success && track.early < track.period) {
+    track.due = std::min(track.due, now + track.early);
+    track.early *= 2;
+  }
   auto before = track.good;
   auto message = track.message;
   if (result.success) {
@@ -80,7 +86,8 @@ bool ProbeBook::record(const std::string& container, const std::string& id, Prob
   } else {
     track.successes = 0;
     track.message = result.message;
-    if (++track.failures >= track.failure_threshold) track.good = false;
+    bool untold = kind == ProbeKind::readiness && !track.good;  // "unknown" is not ready already
+    if (++track.failures >= track.failure_threshold && !untold) track.good = false;
   }
   return before != track.good || message != track.message;
 }
@@ -100,6 +107,13 @@ ContainerHealth ProbeBook::health(const kube::Container& container, const CriCon
       out.message = std::string(kube::probe_kind_text(kind)) + " probe failed: " + track.message;
   }
   return out;
+}
+
+bool ProbeBook::in_first_period(const std::string& container, ProbeKind kind, Time now) const {
+  auto found = containers_.find(container);
+  if (found == containers_.end() || kind != ProbeKind::readiness) return false;
+  const auto& track = found->second.tracks.at(kind);
+  return !track.good && now < track.first + track.period;
 }
 
 std::optional<Time> ProbeBook::next_due() const {

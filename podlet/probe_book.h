@@ -1,7 +1,7 @@
 // The probes of one Pod: which is due when, and what their results mean. Kubernetes' rules: liveness and readiness wait
-// for the startup probe; a result turns over after success_threshold or failure_threshold in a row; a new container
-// starts from nothing. Without a readiness probe a started container is ready. Pure: time and results come in. One
-// thread.
+// for the startup probe; a container that was never ready is asked more often; a result turns over after
+// success_threshold or failure_threshold in a row; a new container starts from nothing. Without a readiness probe a
+// started container is ready. Pure: time and results come in. One thread.
 #pragma once
 
 #include <map>
@@ -42,17 +42,19 @@ class ProbeBook {
   // True when it changed what health() says.
   bool record(const std::string& container, const std::string& id, kube::ProbeKind kind, const ProbeResult& result,
               Time now);
+  // A container that has just begun and is not ready yet: nothing to make words about.
+  bool in_first_period(const std::string& container, kube::ProbeKind kind, Time now) const;
   ContainerHealth health(const kube::Container& container, const CriContainer* seen) const;
   std::optional<Time> next_due() const;
 
  private:
   struct Track {
-    Time due;
+    Time due, first;
     bool busy = false;
     int successes = 0, failures = 0;
     std::optional<bool> good;  // turned over by the thresholds; nothing yet = unknown
     std::string message;
-    Duration period{};
+    Duration period{}, early = std::chrono::milliseconds(25);  // early: of a container that was never ready
     int success_threshold = 1, failure_threshold = 3;
   };
   struct Followed {

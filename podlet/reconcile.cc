@@ -98,11 +98,6 @@ class PodSync {
       act({.kind = Kind::stop_sandbox, .id = s.id, .reason = "it has no address"});
       return;
     }
-    auto failure = in_.failures.find(kSandboxKey);
-    if (failure != in_.failures.end()) {
-      auto at = in_.backoff.ready_at(kSandboxKey, failure->second.at);
-      if (at > in_.now) return wake(at);
-    }
     std::uint32_t attempt = seen_.sandboxes.empty() ? 0 : seen_.newest_sandbox()->attempt + 1;
     act({.kind = Kind::run_sandbox, .attempt = attempt});
   }

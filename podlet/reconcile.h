@@ -31,7 +31,7 @@ struct SyncInput {
   const std::map<std::string, Failure>& failures;
   const std::map<std::string, std::uint32_t>& attempts;  // highest so far, by container, as observed
   const std::set<std::string>& busy;
-  const std::map<std::string, Time>& held;  // stops and removals that failed: not again before
+  const std::map<std::string, Time>& held;  // sandboxes, stops and removals that failed: not again before
   bool may_stop = true;                     // deletion: the endpoints are known to be out of the proxy
   Time now;
 };

@@ -345,7 +345,7 @@ TEST(Node, SandboxThatCannotBeMadeIsRetried) {
   EXPECT_NE(r.first().status.message.find("no free address"), std::string::npos);
   EXPECT_EQ(r.first().status.word, "ContainerCreating");
   m.runtime.sandbox_error.clear();
-  r.run(seconds(11));
+  r.run(seconds(1));
   EXPECT_EQ(m.runtime.count_running(), 1);
 }
 

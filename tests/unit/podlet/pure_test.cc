@@ -69,6 +69,27 @@ TEST(ProbeBook, Thresholds) {
   EXPECT_EQ(book.next_due(), at(13));
 }
 
+// Until it was ready once a container is asked soon again: 25 ms, doubling to the period.
+TEST(ProbeBook, NotReadyYetIsAskedSooner) {
+  auto spec =
+      spec_of("{name: c, image: x, readinessProbe: {tcpSocket: {port: 1}, periodSeconds: 1, failureThreshold: 1}}");
+  ProbeBook book;
+  auto seen = running("1", at(0));
+  book.follow(spec, seen, at(0));
+  Time t = at(0);
+  for (int want : {25, 50, 100, 200, 400, 800, 1000, 1000}) {
+    ASSERT_EQ(book.take_due(spec, t).size(), 1u);
+    book.record("c", "1", kube::ProbeKind::readiness, {.message = "no"}, t);
+    EXPECT_FALSE(book.health(spec.containers[0], &seen.containers[0]).ready);
+    EXPECT_EQ(*book.next_due() - t, Duration(std::chrono::milliseconds(want)));
+    t = *book.next_due();
+  }
+  ASSERT_EQ(book.take_due(spec, t).size(), 1u);
+  book.record("c", "1", kube::ProbeKind::readiness, {.success = true}, t);
+  EXPECT_TRUE(book.health(spec.containers[0], &seen.containers[0]).ready);
+  EXPECT_EQ(*book.next_due() - t, Duration(seconds(1)));
+}
+
 TEST(ProbeBook, StartupRulesAlone) {
   auto spec = spec_of(
       "{name: c, image: x, startupProbe: {tcpSocket: {port: 1}, periodSeconds: 1}, livenessProbe: {tcpSocket: {port: "

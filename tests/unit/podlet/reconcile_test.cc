@@ -230,10 +230,12 @@ TEST(Reconcile, ALostSandboxIsReplaced) {
   s.seen.containers[0].state = kExit;
   EXPECT_EQ(s.plan(), "run sandbox #1");
   s.failures[""] = {.reason = "FailedCreatePodSandBox", .message = "no free address", .at = at(99)};
-  s.backoff.acted("", at(99), at(99));
+  s.held[""] = at(101);
   EXPECT_EQ(s.plan(), "");
-  EXPECT_EQ(s.last.wake, at(109));
+  EXPECT_EQ(s.last.wake, at(101));
+  EXPECT_EQ(s.status().message, "no free address");
   s.failures.clear();
+  s.held.clear();
   s.sandbox("t", true, 1);
   EXPECT_EQ(s.plan(), "start container c #1, remove sandbox s");
 }
