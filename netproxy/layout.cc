@@ -21,7 +21,7 @@ Chain services(Family f) {
   Chain chain{.name = prefix(f) + "services"};
   chain.rules.push_back({{term::SetPriority{front_key(), {SetKind::svc, f}}}, {}});
   chain.rules.push_back({{term::PriorityVmap{}}, {}});
-  chain.rules.push_back({{term::In{{{daddr}}, {SetKind::vip, f}}, term::Goto{"refuse"}}, "no such port"});
+  chain.rules.push_back({{term::In{{{daddr}}, {SetKind::vip, f}}, term::Goto{"no_port"}}, {}});
   chain.rules.push_back({{term::LocalDaddr{}, term::Goto{prefix(f) + "node_ports"}}, {}});
   return chain;
 }
@@ -30,6 +30,8 @@ Chain node_ports(Family f) {
   Chain chain{.name = prefix(f) + "node_ports"};
   chain.rules.push_back({{term::SetPriority{node_port_key(), {SetKind::np, f}}}, {}});
   chain.rules.push_back({{term::PriorityVmap{}}, {}});
+  // Only while the table is replaced: the map has gone, the set not yet.
+  chain.rules.push_back({{term::In{node_port_key(), {SetKind::masq_np, f}}, term::Drop{}}, "being replaced"});
   return chain;
 }
 
@@ -59,10 +61,21 @@ Chain base(const char* name, Hook hook, const LayoutFacts& facts, const char* ta
   return chain;
 }
 
-Chain no_endpoint(FrontKind kind, Family f) {
-  Chain chain{.name = class_chain(kind, f, 0), .class_id = class_id(kind, f, 0)};
-  chain.rules.push_back({{term::ClearPriority{}}, {}});
-  chain.rules.push_back({{term::Goto{"refuse"}}, {}});
+Chain refuse() {
+  Chain chain{.name = "refuse", .class_id = kRefuse};
+  chain.rules.push_back({{term::PutPriority{0}}, {}});
+  chain.rules.push_back({{term::L4proto{Protocol::tcp}, term::Reject{true}}, {}});
+  chain.rules.push_back({{term::Reject{false}}, {}});
+  return chain;
+}
+
+// A front address, but no front: refused. Through by_n and not at once, because in a table that is being replaced maps
+// miss before sets do: what would have been a front a moment ago is dropped there, and its retransmission served.
+Chain no_port() {
+  Chain chain{.name = "no_port"};
+  chain.rules.push_back({{term::PutPriority{kRefuse}}, {}});
+  chain.rules.push_back({{term::PriorityVmap{}}, {}});
+  chain.rules.push_back({{term::Drop{}}, "being replaced"});
   return chain;
 }
 
@@ -77,13 +90,8 @@ std::vector<SetDecl> layout_sets(const LayoutFacts& facts) {
 }
 
 std::vector<Chain> layout_chains(const LayoutFacts& facts) {
-  std::vector<Chain> out;
-  Chain refuse{.name = "refuse"};
-  refuse.rules.push_back({{term::L4proto{Protocol::tcp}, term::Reject{true}}, {}});
-  refuse.rules.push_back({{term::Reject{false}}, {}});
-  out.push_back(std::move(refuse));
+  std::vector<Chain> out = {refuse(), no_port()};
   for (auto f : facts.families) {
-    for (auto kind : {FrontKind::address, FrontKind::node_port}) out.push_back(no_endpoint(kind, f));
     out.push_back(node_ports(f));
     out.push_back(services(f));
     out.push_back(masquerade(facts, f));
@@ -98,7 +106,7 @@ Chain balance_chain(FrontKind kind, Family family, std::uint32_t n) {
   Chain chain{.name = class_chain(kind, family, n), .class_id = class_id(kind, family, n)};
   SetId map{kind == FrontKind::address ? SetKind::ep : SetKind::ep_np, family};
   auto key = [&](std::uint32_t slots) { return kind == FrontKind::address ? front_key(slots) : node_port_key(slots); };
-  chain.rules.push_back({{term::ClearPriority{}}, {}});
+  chain.rules.push_back({{term::PutPriority{0}}, {}});
   chain.rules.push_back({{term::Dnat{key(n), map}}, {}});
   // A commit between the look-up of N and this one may have taken the slot: slot 0 is there as long as any is.
   if (n > 1) chain.rules.push_back({{term::Dnat{key(1), map}}, {}});
@@ -110,7 +118,7 @@ Chain chain_of_class(std::uint32_t klass) {
   auto n = klass & 0xffff;
   auto family = ((klass >> 16) & 0xf) == 6 ? Family::v6 : Family::v4;
   for (auto kind : {FrontKind::address, FrontKind::node_port})
-    if (class_id(kind, family, n) == klass) return n == 0 ? no_endpoint(kind, family) : balance_chain(kind, family, n);
+    if (class_id(kind, family, n) == klass) return n == 0 ? refuse() : balance_chain(kind, family, n);
   return {};
 }
 

@@ -13,7 +13,7 @@ struct LayoutFacts {
 };
 
 std::vector<SetDecl> layout_sets(const LayoutFacts& facts);
-// Everything but the chains of N >= 1; the chains of 0 (no endpoint: REJECT) are among them.
+// Everything but the chains of N >= 1. The one of 0 (no endpoint: REJECT) is among them.
 std::vector<Chain> layout_chains(const LayoutFacts& facts);
 Chain balance_chain(FrontKind kind, Family family, std::uint32_t n);  // n >= 1
 // The chain that a class leads to; `klass` was made by class_id().

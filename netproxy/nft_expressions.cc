@@ -96,10 +96,7 @@ class Translator {
     load(t.key, t.map.family);
     out_.map(set_name(t.map)).set_priority();
   }
-  void put(const term::ClearPriority&) {
-    std::uint32_t none = 0;
-    out_.value(bytes_of(none)).set_priority();
-  }
+  void put(const term::PutPriority& t) { out_.value(bytes_of(t.klass)).set_priority(); }
   void put(const term::PriorityVmap&) { out_.priority().verdict_map(set_name({SetKind::by_n, Family::v4})); }
   void put(const term::Dnat& t) {
     bool v4 = t.map.family == Family::v4;

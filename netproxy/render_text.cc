@@ -116,7 +116,9 @@ std::string term_text(const Term& term) {
           [](const term::SetPriority& t) {
             return "meta priority set " + key_text(t.key, t.map.family) + " map @" + set_name(t.map);
           },
-          [](const term::ClearPriority&) { return std::string("meta priority set none"); },
+          [](const term::PutPriority& t) {
+            return "meta priority set " + (t.klass == 0 ? "none" : class_text(t.klass));
+          },
           [](const term::PriorityVmap&) { return std::string("meta priority vmap @by_n"); },
           [](const term::Dnat& t) {
             return "dnat " + std::string(family_text(t.map.family)) + " to " + key_text(t.key, t.map.family) +

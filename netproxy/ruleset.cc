@@ -73,6 +73,7 @@ std::vector<SetId> set_ids(Family family) {
 }
 
 std::uint32_t class_id(FrontKind kind, Family family, std::uint32_t n) {
+  if (n == 0) return kRefuse;
   std::uint32_t major =
       kClassMark | (kind == FrontKind::node_port ? kClassNodePort : 0) | (family == Family::v4 ? 4 : 6);
   return major << 16 | (n & 0xffff);

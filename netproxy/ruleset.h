@@ -61,6 +61,8 @@ std::vector<SetId> set_ids(Family family);  // without by_n
 // A class is the value of svc and np, kept in the packet's priority: which chain balances, over how many slots.
 // 7 (ours) | 0 address fronts, 1 node ports | unused | 4 or 6 family : N. Affinity and policies get the unused digit.
 enum class FrontKind : std::uint8_t { address, node_port };
+// No endpoint at all is one class for every front: kRefuse.
+inline constexpr std::uint32_t kRefuse = 0x70000000;
 std::uint32_t class_id(FrontKind kind, Family family, std::uint32_t n);
 std::string class_text(std::uint32_t klass);                              // "7004:3" as nft prints a classid
 std::string class_chain(FrontKind kind, Family family, std::uint32_t n);  // "ip_n3", "np_ip_n3"
@@ -105,7 +107,7 @@ struct Dnatted { bool operator==(const Dnatted&) const = default; };            
 struct Saddr { Cidr cidr; bool operator==(const Saddr&) const = default; };
 struct In { Key key; SetId set; bool negate = false; bool operator==(const In&) const = default; };
 struct SetPriority { Key key; SetId map; bool operator==(const SetPriority&) const = default; };
-struct ClearPriority { bool operator==(const ClearPriority&) const = default; };  // meta priority set none
+struct PutPriority { std::uint32_t klass = 0; bool operator==(const PutPriority&) const = default; };  // 0: none
 struct PriorityVmap { bool operator==(const PriorityVmap&) const = default; };    // meta priority vmap @by_n
 struct Dnat { Key key; SetId map; bool operator==(const Dnat&) const = default; };
 struct Jump { std::string chain; bool operator==(const Jump&) const = default; };
@@ -117,8 +119,8 @@ struct Masquerade { bool operator==(const Masquerade&) const = default; };
 // clang-format on
 }  // namespace term
 using Term = std::variant<term::Nfproto, term::L4proto, term::LocalDaddr, term::Dnatted, term::Saddr, term::In,
-                          term::SetPriority, term::ClearPriority, term::PriorityVmap, term::Dnat, term::Jump,
-                          term::Goto, term::Return, term::Drop, term::Reject, term::Masquerade>;
+                          term::SetPriority, term::PutPriority, term::PriorityVmap, term::Dnat, term::Jump, term::Goto,
+                          term::Return, term::Drop, term::Reject, term::Masquerade>;
 
 struct Rule {
   std::vector<Term> terms;

@@ -125,7 +125,7 @@ class Tracer {
     if (m) std::memcpy(&priority_, e->data.raw.data(), sizeof priority_);
     return Verdict::next;
   }
-  Verdict apply(const term::ClearPriority&, bool&) { return priority_ = 0, Verdict::next; }
+  Verdict apply(const term::PutPriority& t, bool&) { return priority_ = t.klass, Verdict::next; }
   Verdict apply(const term::PriorityVmap&, bool& m) {
     for (const auto& c : ruleset_.chains) {
       if (c.class_id != priority_) continue;

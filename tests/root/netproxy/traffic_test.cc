@@ -1,0 +1,136 @@
+// Real traffic through the table: who answers, whom it sees, how fast a refusal comes.
+#include <fstream>
+
+#include "tests/root/netproxy/net_fixture.h"
+
+namespace podshim::test {
+namespace {
+
+class TrafficTest : public NetTest {
+ protected:
+  void SetUp() override {
+    NetTest::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
+    for (int i = 0; i < 3; i++)
+      backends.push_back(add_pod("b" + std::to_string(i), "10.42.0." + std::to_string(2 + i)));
+    add_pod("client", "10.42.0.100", false);
+  }
+  std::vector<std::string> backends;
+};
+
+TEST_F(TrafficTest, SixHundredConnectionsSpreadEvenly) {
+  write_service({.node_port = 30080});
+  write_slice("web", backends);
+  start_proxy();
+  wait_endpoints("web", {backends.begin(), backends.end()});
+  for (const std::string from : {"client", ""}) {
+    std::map<std::string, int> count;
+    int failures = 0;
+    in(from, [&] {
+      for (int i = 0; i < 600; i++) {
+        auto a = ask_tcp("10.43.0.1", 80);
+        a.error == 0 ? count[a.name]++ : failures++;
+      }
+    });
+    EXPECT_EQ(failures, 0);
+    ASSERT_EQ(count.size(), 3U);
+    double chi_square = 0;
+    for (const auto& [name, n] : count) chi_square += (n - 200.0) * (n - 200.0) / 200.0;
+    // Two degrees of freedom: a fair spread is above 20 once in 22,000 runs.
+    EXPECT_LT(chi_square, 20) << count["b0"] << " " << count["b1"] << " " << count["b2"];
+  }
+}
+
+TEST_F(TrafficTest, CurlFromANamespace) {
+  write_service({});
+  write_slice("web", {backends[1]});
+  start_proxy();
+  wait_endpoints("web", {backends[1]});
+  auto out = sh("ip netns exec client curl -sS -m 3 http://10.43.0.1/");
+  EXPECT_EQ(out.code, 0) << out.text;
+  EXPECT_EQ(out.text, "b1 10.42.0.100") << "the client's address is kept";
+}
+
+TEST_F(TrafficTest, HairpinTcpAndUdp) {
+  write_service({.node_port = 30080});
+  write_slice("web", {backends[0]});
+  write_service({.name = "dns", .vip = "10.43.0.10", .protocol = "UDP", .port = 53});
+  write_slice("dns", {backends[0]}, "UDP");
+  start_proxy();
+  wait_endpoints("dns", {backends[0]});
+  auto tcp = tcp_from("b0", "10.43.0.1", 80);
+  EXPECT_EQ(tcp.name, "b0") << "errno " << tcp.error;
+  EXPECT_EQ(tcp.client, "10.42.0.1");
+  auto udp = udp_from("b0", "10.43.0.10", 53);
+  EXPECT_EQ(udp.name, "b0") << "errno " << udp.error;
+  auto port = tcp_from("b0", "192.0.2.1", 30080);
+  EXPECT_EQ(port.name, "b0") << "errno " << port.error;
+}
+
+TEST_F(TrafficTest, NodePortOnEveryLocalAddress) {
+  write_service({.node_port = 30080});
+  write_slice("web", {backends[0]});
+  write_service({.name = "dns", .vip = "10.43.0.10", .protocol = "UDP", .port = 53, .node_port = 30053});
+  write_slice("dns", {backends[0]}, "UDP");
+  start_proxy();
+  wait_endpoints("dns", {backends[0]});
+  struct Case {
+    const char *from, *address, *client;
+  };
+  const Case cases[] = {
+      {"out", "192.0.2.1", "10.42.0.1"},       // masqueraded: the answer must come back this way
+      {"client", "192.0.2.1", "10.42.0.100"},  // a Pod of this node keeps its address
+      {"client", "10.42.0.1", "10.42.0.100"}, {"", "192.0.2.1", "10.42.0.1"},
+      {"", "127.0.0.1", "10.42.0.1"},         {"", "10.42.0.1", "10.42.0.1"},
+  };
+  for (const auto& c : cases) {
+    auto tcp = tcp_from(c.from, c.address, 30080);
+    EXPECT_EQ(tcp.name, "b0") << c.from << " -> " << c.address << ": errno " << tcp.error;
+    EXPECT_EQ(tcp.client, c.client) << c.from << " -> " << c.address;
+    auto udp = udp_from(c.from, c.address, 30053);
+    EXPECT_EQ(udp.name, "b0") << "UDP " << c.from << " -> " << c.address << ": errno " << udp.error;
+  }
+  EXPECT_EQ(tcp_from("out", "10.43.0.1", 80).name, "b0") << "a front from outside";
+}
+
+TEST_F(TrafficTest, NoEndpointIsRefusedAtOnce) {
+  write_service({.node_port = 30080});
+  write_service({.name = "dns", .vip = "10.43.0.10", .protocol = "UDP", .port = 53});
+  write_service({.name = "served", .vip = "10.43.0.2"});
+  write_slice("served", {backends[0]});
+  start_proxy();
+  wait_endpoints("served", {backends[0]});
+  for (const std::string from : {"client", ""}) {
+    auto tcp = tcp_from(from, "10.43.0.1", 80);
+    EXPECT_EQ(tcp.error, ECONNREFUSED);
+    EXPECT_LT(tcp.took.count(), 200);
+    auto udp = udp_from(from, "10.43.0.10", 53);
+    // A local sender hears of the drop from send(2) itself.
+    EXPECT_EQ(udp.error, from.empty() ? EPERM : ECONNREFUSED);
+    EXPECT_LT(udp.took.count(), 200);
+    auto other = tcp_from(from, "10.43.0.2", 81);
+    EXPECT_EQ(other.error, ECONNREFUSED) << "a port that the Service does not have";
+    EXPECT_LT(other.took.count(), 200);
+  }
+  EXPECT_EQ(tcp_from("out", "192.0.2.1", 30080).error, ECONNREFUSED);
+  EXPECT_EQ(tcp_from("client", "10.43.0.2", 80).name, "b0");
+}
+
+TEST_F(TrafficTest, WithoutBridgeNetfilterPodsOfOneBridgeTimeOutAndDoctorSaysSo) {
+  write_service({});
+  write_slice("web", {backends[0]});
+  start_proxy();
+  wait_endpoints("web", {backends[0]});
+  EXPECT_EQ(proxy_once("doctor").code, 0) << proxy_once("doctor").text;
+  EXPECT_EQ(tcp_from("client", "10.43.0.1", 80).name, "b0");
+  std::ofstream("/proc/sys/net/bridge/bridge-nf-call-iptables") << 0;
+  EXPECT_EQ(tcp_from("client", "10.43.0.1", 80).error, ETIMEDOUT) << "this is why it is checked";
+  auto doctor = proxy_once("doctor");
+  EXPECT_EQ(doctor.code, 1);
+  EXPECT_NE(doctor.text.find("BAD  bridge-nf-call-iptables: net.bridge.bridge-nf-call-iptables is 0"),
+            std::string::npos)
+      << doctor.text;
+}
+
+}  // namespace
+}  // namespace podshim::test
