@@ -1,0 +1,203 @@
+// What a Pod may ask for, and what may go wrong: each Pod applied to the running podlet, looked at, deleted.
+#include "tests/e2e/node-podlet/podlet_suite.h"
+
+namespace podshim::test {
+namespace {
+
+using namespace std::chrono_literals;
+
+class PodletPods : public PodletSuite {
+ public:
+  static void SetUpTestSuite() { start_node(); }
+
+ protected:
+  // A Pod of busybox containers; `spec` lines are indented by two.
+  static std::string pod(const std::string& name, const std::string& spec) {
+    return "apiVersion: v1\nkind: Pod\nmetadata: {name: " + name + ", labels: {app: " + name +
+           "}}\nspec:\n  terminationGracePeriodSeconds: 1\n" + spec;
+  }
+  static std::string container(const std::string& script, const std::string& more = "",
+                               const std::string& name = "main") {
+    return "  - name: " + name + "\n    image: podshim.dev/probe:1\n    command: [sh, -c, '" + script + "']\n" + more;
+  }
+  static std::string logs(const std::string& pod, const std::string& name = "main") {
+    return podlet({"logs", pod, "-c", name}).out;
+  }
+  void start(const std::string& yaml, const std::string& name) {
+    auto out = apply(yaml);
+    ASSERT_EQ(out.exit_code, 0) << out.out << out.err;
+    started_.push_back(name);
+  }
+  void TearDown() override {
+    for (const auto& name : started_) {
+      auto gone = podlet({"delete", "pod", name});
+      EXPECT_EQ(gone.exit_code, 0) << gone.err;
+    }
+  }
+  std::vector<std::string> started_;
+};
+
+const char* kSleep = "trap \"exit 0\" TERM; while :; do sleep 1 & wait $!; done";
+
+TEST_F(PodletPods, InitContainersThenMain) {
+  start(pod("init", "  restartPolicy: Never\n  volumes: [{name: v, emptyDir: {}}]\n  initContainers:\n" +
+                        container("echo one >/v/f", "    volumeMounts: [{name: v, mountPath: /v}]\n", "first") +
+                        container("echo two >>/v/f", "    volumeMounts: [{name: v, mountPath: /v}]\n", "second") +
+                        "  containers:\n" + container("cat /v/f", "    volumeMounts: [{name: v, mountPath: /v}]\n")),
+        "init");
+  EXPECT_TRUE(eventually([] { return status("init") == "Completed"; })) << podlet({"describe", "pod", "init"}).out;
+  EXPECT_EQ(logs("init"), "one\ntwo\n");
+}
+
+TEST_F(PodletPods, EnvironmentVolumesUser) {
+  auto out = apply(
+      "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {greeting: hello, file.txt: from a file}\n");
+  ASSERT_EQ(out.exit_code, 0) << out.out;
+  start(pod("env",
+            "  restartPolicy: Never\n  hostname: myhost\n  securityContext: {runAsUser: 33, runAsGroup: 33}\n"
+            "  volumes: [{name: c, configMap: {name: conf}}, {name: h, hostPath: {path: " +
+                node->dir() + "/host, type: DirectoryOrCreate}}]\n  containers:\n" +
+                container("echo $GREETING $NAME $IP; hostname; id -u; cat /c/file.txt; ls -d /h",
+                          "    env: [{name: GREETING, valueFrom: {configMapKeyRef: {name: conf, key: greeting}}}, "
+                          "{name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}, {name: IP, valueFrom: "
+                          "{fieldRef: {fieldPath: status.podIP}}}]\n"
+                          "    volumeMounts: [{name: c, mountPath: /c, readOnly: true}, {name: h, mountPath: /h}]\n"
+                          "    resources: {limits: {cpu: 500m, memory: 64Mi}}\n")),
+        "env");
+  ASSERT_TRUE(eventually([] { return status("env") == "Completed"; })) << podlet({"describe", "pod", "env"}).out;
+  auto text = logs("env");
+  EXPECT_TRUE(text.starts_with("hello env 10.42.")) << text;
+  EXPECT_NE(text.find("\nmyhost\n33\nfrom a file/h\n"), std::string::npos) << text;
+  EXPECT_EQ(podlet({"delete", "configmap", "conf"}).exit_code, 0);
+}
+
+TEST_F(PodletPods, CrashLoopAndItsLogs) {
+  start(pod("crash", "  containers:\n" + container("echo run; exit 7")), "crash");
+  ASSERT_TRUE(eventually([] { return status("crash") == "CrashLoopBackOff"; })) << podlet({"get", "pods"}).out;
+  auto page = podlet({"describe", "pod", "crash"}).out;
+  EXPECT_NE(page.find("Exit Code:        7"), std::string::npos) << page;
+  EXPECT_NE(page.find("back-off 10s"), std::string::npos) << page;
+  EXPECT_EQ(logs("crash"), "run\n");
+}
+
+TEST_F(PodletPods, LivenessRestartsExecProbe) {
+  start(pod("live", "  containers:\n" + container("touch /tmp/ok; sleep 2; rm /tmp/ok; " + std::string(kSleep),
+                                                  "    livenessProbe: {exec: {command: [cat, /tmp/ok]}, periodSeconds: "
+                                                  "1, failureThreshold: 1, initialDelaySeconds: 1}\n")),
+        "live");
+  EXPECT_TRUE(eventually([] {
+    return podlet({"events"}).out.find("Liveness probe failed: exit code 1") != std::string::npos;
+  })) << podlet({"events"}).out;
+  EXPECT_TRUE(eventually([] {
+    return text(get("pods", "live").find("status")->find("containerStatuses")->as_array()[0], "restartCount") == "1";
+  }));
+}
+
+TEST_F(PodletPods, HostNetworkAndSharedProcesses) {
+  start(pod("host", "  hostNetwork: true\n  containers:\n" +
+                        container("ip -o link | grep -c podshim0; " + std::string(kSleep))),
+        "host");
+  EXPECT_TRUE(eventually([] { return logs("host") == "1\n"; })) << podlet({"describe", "pod", "host"}).out;
+  start(pod("share", "  shareProcessNamespace: true\n  containers:\n" +
+                         container("sleep 1; ps | grep -c [l]eet; " + std::string(kSleep)) +
+                         container("echo leet >/dev/null; " + std::string(kSleep), "", "other")),
+        "share");
+  EXPECT_TRUE(eventually([] {
+    auto n = logs("share");
+    return !n.empty() && n != "0\n";
+  })) << logs("share");
+}
+
+TEST_F(PodletPods, SidecarComesFirstAndGoesLast) {
+  start(pod("side",
+            "  initContainers:\n" +
+                container("trap \"echo sidecar ends; exit 0\" TERM; echo up; while :; do sleep 1 & wait $!; done",
+                          "    restartPolicy: Always\n", "helper") +
+                "  containers:\n" +
+                container("trap \"echo main ends; exit 0\" TERM; echo main; while :; do sleep 1 & wait $!; done")),
+        "side");
+  EXPECT_TRUE(eventually([] { return podlet({"get", "pods", "side"}).out.find("2/2") != std::string::npos; }))
+      << podlet({"get", "pods"}).out;
+  EXPECT_EQ(podlet({"delete", "pod", "side"}).exit_code, 0);
+  started_.clear();
+  auto events = podlet({"events"}).out;
+  auto main = events.find("stopping container main: podlet delete"),
+       helper = events.find("stopping container helper: podlet delete");
+  ASSERT_NE(helper, std::string::npos) << events;
+  EXPECT_LT(main, helper) << "the sidecar ends after the main container";
+}
+
+TEST_F(PodletPods, ErrorsAreTold) {
+  struct Case {
+    const char* name;
+    std::string yaml;
+    const char* status;
+    const char* want;
+  };
+  const Case cases[] = {
+      {"noimage",
+       pod("noimage", "  containers: [{name: main, image: \"podshim.dev/none:1\", imagePullPolicy: Never}]\n"),
+       "ErrImageNeverPull", "imagePullPolicy is Never"},
+      {"nopull", pod("nopull", "  containers: [{name: main, image: \"podshim.dev/none:1\"}]\n"), "ImagePullBackOff",
+       "podshim.dev/none:1"},
+      {"nocommand",
+       pod("nocommand", "  containers: [{name: main, image: \"podshim.dev/busybox:1\", command: [/no/such]}]\n"), "",
+       "/no/such"},
+      {"noconfig",
+       pod("noconfig",
+           "  containers: [{name: main, image: \"podshim.dev/busybox:1\", env: [{name: A, valueFrom: {configMapKeyRef: "
+           "{name: none, key: k}}}]}]\n"),
+       "CreateContainerConfigError", "there is no ConfigMap/default/none"},
+      {"nomount",
+       pod("nomount",
+           "  volumes: [{name: v, hostPath: {path: /no/such/dir, type: Directory}}]\n  containers: [{name: main, "
+           "image: \"podshim.dev/busybox:1\", volumeMounts: [{name: v, mountPath: /v}]}]\n"),
+       "CreateContainerConfigError", "/no/such/dir"},
+      {"noroot",
+       pod("noroot",
+           "  securityContext: {runAsNonRoot: true}\n  containers: [{name: main, image: \"podshim.dev/busybox:1\", "
+           "command: [sleep, \"9\"]}]\n"),
+       "CreateContainerConfigError", "the image runs as root"},
+  };
+  for (const auto& c : cases) {
+    start(c.yaml, c.name);
+    auto told = [&] { return podlet({"describe", "pod", c.name}).out.find(c.want) != std::string::npos; };
+    EXPECT_TRUE(eventually(told)) << c.name << podlet({"describe", "pod", c.name}).out;
+    if (*c.status == 0) continue;
+    EXPECT_TRUE(eventually([&] { return status(c.name) == c.status; })) << c.name << ": " << status(c.name);
+  }
+}
+
+// A bad file beside a good one: told with file and line, and the good one goes on.
+TEST_F(PodletPods, BadManifests) {
+  write("good.yaml", pod("good", "  containers:\n" + container(kSleep)));
+  write("broken.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: x\n");
+  write("port.yaml", pod("port", "  containers: [{name: main, image: x, ports: [{containerPort: 99999}]}]\n"));
+  write("typo.yaml", pod("typo", "  containers:\n" + container(kSleep) + "  restartPolicyy: Never\n"));
+  EXPECT_TRUE(eventually([] { return status("good") == "Running" && status("typo") == "Running"; }))
+      << podlet({"get", "pods"}).out;
+  auto events = podlet({"events"}).out;
+  EXPECT_NE(events.find("broken.yaml:"), std::string::npos) << events;
+  EXPECT_NE(events.find("port.yaml:6: spec.containers[0].ports[0].containerPort: 99999 is outside 1..65535"),
+            std::string::npos)
+      << events;
+  EXPECT_NE(events.find("restartPolicyy: is not a known field here, ignored"), std::string::npos) << events;
+  for (const char* file : {"good.yaml", "broken.yaml", "port.yaml", "typo.yaml"})
+    std::filesystem::remove(manifests() + "/" + file);
+  EXPECT_TRUE(eventually([] { return podlet({"get", "pods"}).out.starts_with("No resources"); }))
+      << podlet({"get", "pods"}).out;
+}
+
+TEST_F(PodletPods, ClientErrors) {
+  EXPECT_EQ(podlet({"get", "nodes"}).exit_code, 2);
+  EXPECT_EQ(podlet({"get", "pods", "nobody"}).exit_code, 1);
+  EXPECT_EQ(podlet({"frobnicate"}).exit_code, 2);
+  EXPECT_EQ(podlet({"exec", "nobody", "--", "true"}).exit_code, 1);
+  EXPECT_EQ(podlet({"apply", "-f", "/no/such/file"}).exit_code, 1);
+  EXPECT_EQ(node->run({program("podlet"), "--state", node->dir() + "/nowhere", "get", "pods"}).exit_code, 1);
+  EXPECT_EQ(node->run({program("podlet"), "up", "/no/such/dir", "--state", node->dir() + "/other"}).exit_code, 1);
+  EXPECT_EQ(node->run({program("podlet"), "--config", "/no/such/file", "get", "pods"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace podshim::test
