@@ -127,8 +127,7 @@ Node::Node(Options options) : options_(std::move(options)), name_("n" + random_h
   std::ofstream(config_file()) << "podshim:\n  root: " << dir_ << "/root\n  state: " << dir_
                                << "/state\n  socket: " << socket() << "\n  cni-conf-dir: " << dir_
                                << "/net.d\n  cni-bin-dirs: ["
-                               << (options_.cni_bin_dir.empty() ? std::string(PODSHIM_BUILD_DIR) + "/cni"
-                                                                : options_.cni_bin_dir)
+                               << (options_.cni_bin_dir.empty() ? plugin_dir() : options_.cni_bin_dir)
                                << "]\n  cgroup-parent: " << cgroup_parent() << "\n  registries: " << dir_
                                << "/registries.yaml\n"
                                << options_.config;

@@ -238,10 +238,12 @@ TEST_F(PodTest, ExecSyncSeparatesOutputsAndKillsTheSubtreeOnTimeout) {
 
 TEST_F(PodTest, StopsWithGraceThenByForce) {
   auto pod = run_pod();
-  auto polite = start(pod, script("polite", "trap 'exit 7' TERM; while :; do sleep 0.1; done"));
+  auto polite = start(pod, script("polite", "trap 'exit 7' TERM; touch /tmp/set; while :; do sleep 0.1; done"));
+  shell(polite, "until [ -e /tmp/set ]; do sleep 0.05; done");
   ASSERT_TRUE(node->cri().stop(polite, 10).ok());
   EXPECT_EQ(node->cri().container_status(polite).exit_code(), 7);
-  auto deaf = start(pod, script("deaf", "trap '' TERM; while :; do sleep 0.1; done"));
+  auto deaf = start(pod, script("deaf", "trap '' TERM; touch /tmp/set; while :; do sleep 0.1; done"));
+  shell(deaf, "until [ -e /tmp/set ]; do sleep 0.05; done");
   auto begin = std::chrono::steady_clock::now();
   ASSERT_TRUE(node->cri().stop(deaf, 1).ok());
   auto took = std::chrono::steady_clock::now() - begin;
