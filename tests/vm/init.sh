@@ -40,7 +40,7 @@ while IFS='|' read -r name limit command; do
   echo "VM-RESULT $name rc $rc seconds $(awk -v a="$begin" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}')"
   if [ $rc -ne 0 ]; then tail -n "${VM_TAIL:-60}" /tmp/out | sed 's/^/VM-OUT /'; fi
 done </vm/tests
-dmesg 2>/dev/null | grep -E 'BUG|Oops|WARNING:|Call Trace' | head -5 | sed 's/^/VM-DMESG /'
+dmesg 2>/dev/null | grep -E 'BUG:|Oops|WARNING: CPU|general protection' | head -5 | sed 's/^/VM-DMESG /'
 echo "VM-END"
 sync
 echo o >/proc/sysrq-trigger
