@@ -29,8 +29,9 @@ void complete_gateways(const NetConf& conf, AddResult& result) {
     ip.interface = 2;
     if (!conf.is_default_gateway || !ip.gateway) continue;
     auto wanted = default_route(ip.gateway->family());
-    bool there = std::any_of(result.routes.begin(), result.routes.end(),
-                             [&](const RouteConfig& r) { return r.dst == wanted && r.gw.has_value(); });
+    bool there = std::any_of(result.routes.begin(), result.routes.end(), [&](const RouteConfig& r) {
+      return r.dst.prefix == 0 && r.dst.address.family() == wanted.address.family();
+    });
     if (!there) result.routes.push_back({.dst = wanted, .gw = ip.gateway});
   }
 }

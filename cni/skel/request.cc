@@ -60,6 +60,26 @@ std::map<std::string, std::string> parse_args(std::string_view text) {
   return out;
 }
 
+// Runtimes written in Go spell the members of runtimeConfig as they like ("HostPort"): their decoder folds case.
+constexpr std::array<std::string_view, 9> kRuntimeKeys = {"hostPort",   "containerPort", "protocol", "hostIP", "subnet",
+                                                          "rangeStart", "rangeEnd",      "gateway",  "mac"};
+
+bool same_but_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+void fold_keys(json::Value& v) {
+  if (v.is_array())
+    for (auto& item : v.as_array()) fold_keys(item);
+  if (!v.is_object()) return;
+  for (auto& [key, item] : v.as_object()) {
+    for (auto known : kRuntimeKeys)
+      if (key != known && same_but_case(key, known) && v.find(known) == nullptr) key = known;
+    fold_keys(item);
+  }
+}
+
 std::expected<void, Failure> read_environment(const Getenv& getenv, Request& out) {
   auto text = [&](const char* name) { return std::string(getenv(name) != nullptr ? getenv(name) : ""); };
   std::string command = text("CNI_COMMAND");
@@ -94,6 +114,9 @@ std::expected<void, Failure> read_config(Request& out) {
   auto config = json::parse(out.text);
   if (!config) return refuse(Code::decoding_failure, "the configuration is no JSON", config.error().detail);
   out.config = *std::move(config);
+  if (out.config.is_object())
+    for (auto& [key, value] : out.config.as_object())
+      if (key == "runtimeConfig") fold_keys(value);
   auto r = json::Reader::of(out.config);
   if (!r) return refuse(Code::decoding_failure, r.error().text());
   auto version = r->string_or("cniVersion", "0.1.0");  // what the specification says of a missing one
