@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <set>
+#include <thread>
 
 #include "common/sys/bpf.h"
 #include "common/sys/file.h"
@@ -52,7 +53,9 @@ Result<> inherit(const CgroupStep& step) {
   if (!trimmed(TRY(sys::read_file(step.path))).empty()) return {};
   const std::string directory = directory_of(step.path);
   const std::string parent = directory_of(directory) + step.path.substr(directory.size());
-  return sys::write_file(step.path, trimmed(TRY(sys::read_file(parent))));
+  const std::string value = trimmed(TRY(sys::read_file(parent)));
+  if (value.empty()) return fail(Error::sys("inherit cgroup", parent, step.path, ENODEV));  // made anew just now
+  return sys::write_file(step.path, value);
 }
 
 std::set<std::string> words(const std::string& text) {
@@ -120,10 +123,15 @@ Result<std::shared_ptr<const Fd>> DevicePrograms::load(const std::string& progra
 }
 
 Result<CgroupApplied> apply_cgroup(const CgroupPlan& plan, DevicePrograms& programs) {
-  // ENOENT: a parent of ours was removed as empty between two steps (remove_cgroup); it is made again.
-  constexpr int kTries = 4;
+  // A parent of ours was removed as empty between two steps (remove_cgroup): all is made again.
+  constexpr int kTries = 20;
+  // EEXIST: it was there for mkdir(2) and gone for the look at it.
+  auto gone = [](const Error& e) { return e.is(ENOENT) || e.is(ENODEV) || e.is(EEXIST); };
   auto applied = run_steps(plan);
-  for (int i = 1; i < kTries && !applied && applied.error().is(ENOENT); i++) applied = run_steps(plan);
+  for (int i = 1; i < kTries && !applied && gone(applied.error()); i++) {
+    std::this_thread::sleep_for(std::chrono::microseconds(50 * i));
+    applied = run_steps(plan);
+  }
   if (!applied) return applied;
   if (!plan.device_program.empty()) {
     auto program = TRY(programs.load(plan.device_program));

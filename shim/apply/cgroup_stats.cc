@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <string_view>
 
@@ -61,8 +62,11 @@ Result<CgroupStatsReader> CgroupStatsReader::open(const CgroupPaths& paths) {
   out.memory_usage_ = TRY(open_if_there(file_of(paths, "memory", "memory.usage_in_bytes", "memory.current")));
   out.memory_stat_ = TRY(open_if_there(file_of(paths, "memory", "memory.stat", "memory.stat")));
   if (paths.version == CgroupVersion::v2) out.swap_ = TRY(open_if_there(paths.v2 + "/memory.swap.current"));
-  out.memory_limit_ = TRY(open_if_there(file_of(paths, "memory", "memory.limit_in_bytes", "memory.max")));
   if (!out.cpu_ && !out.memory_usage_) return fail(Error::sys("open cgroup", paths.path, {}, ENOENT));
+  auto limit = sys::read_file(file_of(paths, "memory", "memory.limit_in_bytes", "memory.max"));
+  // v1 says "no limit" as the largest page-aligned number, v2 as "max".
+  constexpr std::uint64_t kNoLimit = 1ULL << 62;
+  if (limit) out.memory_limit_ = number(*limit) < kNoLimit ? number(*limit) : 0;
   return out;
 }
 
@@ -74,7 +78,6 @@ Result<CgroupStats> CgroupStatsReader::read() const {
   const auto cpu = read_at(cpu_, buffer, &err);
   out.cpu_usage_ns = v2 ? value_of(cpu, "usage_usec") * 1000 : number(cpu);
   out.memory_usage_bytes = number(read_at(memory_usage_, buffer, &err));
-  const std::uint64_t limit = number(read_at(memory_limit_, buffer, &err));
   if (v2) out.swap_bytes = number(read_at(swap_, buffer, &err));
   const auto stat = read_at(memory_stat_, buffer, &err);
   const std::uint64_t inactive = value_of(stat, v2 ? "inactive_file" : "total_inactive_file");
@@ -83,10 +86,8 @@ Result<CgroupStats> CgroupStatsReader::read() const {
   out.page_faults = value_of(stat, v2 ? "pgfault" : "total_pgfault");
   out.major_page_faults = value_of(stat, v2 ? "pgmajfault" : "total_pgmajfault");
   if (!v2) out.swap_bytes = value_of(stat, "total_swap");
-  // v1 says "no limit" as the largest page-aligned number.
-  constexpr std::uint64_t kNoLimit = 1ULL << 62;
-  if (limit != 0 && limit < kNoLimit)
-    out.memory_available_bytes = limit - std::min(limit, out.memory_working_set_bytes);
+  if (memory_limit_ != 0)
+    out.memory_available_bytes = memory_limit_ - std::min(memory_limit_, out.memory_working_set_bytes);
   if (err != 0) return fail(Error::sys("read cgroup", path_, {}, err));
   return out;
 }

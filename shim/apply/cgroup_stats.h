@@ -1,5 +1,6 @@
 // CgroupStats: counters of one cgroup through files kept open, so that 500 containers cost a few ms a round.
-// One reader per container; read() is const, uses pread(2) only and may run on several threads at once.
+// One reader per container, opened anew when its memory limit was changed; read() is const, uses pread(2) only and may
+// run on several threads at once.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +32,8 @@ class CgroupStatsReader {
   CgroupStatsReader() = default;
   CgroupVersion version_ = CgroupVersion::v1;
   std::string path_;
-  Fd cpu_, memory_usage_, memory_stat_, memory_limit_, swap_;
+  Fd cpu_, memory_usage_, memory_stat_, swap_;
+  std::uint64_t memory_limit_ = 0;  // 0 = none
 };
 
 }  // namespace podshim

@@ -225,11 +225,13 @@ Result<std::vector<MountPlan>> plan_mounts(const MountInput& input) {
   std::vector<MountPlan> requested;
   for (std::size_t i = 0; i < input.container.mounts.size(); i++) requested.push_back(TRY(plan_request(input, i)));
   std::vector<MountPlan> out;
+  auto add = [&](MountPlan mount) {  // behind all that are not deeper
+    auto deeper = [](const MountPlan& a, const MountPlan& b) { return path_depth(a.target) < path_depth(b.target); };
+    out.insert(std::upper_bound(out.begin(), out.end(), mount, deeper), std::move(mount));
+  };
   for (auto& mount : default_mounts(input))
-    if (!replaced(requested, mount.target)) out.push_back(std::move(mount));
-  out.insert(out.end(), requested.begin(), requested.end());
-  std::stable_sort(out.begin(), out.end(),
-                   [](const MountPlan& a, const MountPlan& b) { return path_depth(a.target) < path_depth(b.target); });
+    if (!replaced(requested, mount.target)) add(std::move(mount));
+  for (auto& mount : requested) add(std::move(mount));
   return out;
 }
 

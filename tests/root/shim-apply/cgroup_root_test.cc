@@ -29,7 +29,10 @@ class CgroupRoot : public ::testing::Test {
     if (::geteuid() != 0) GTEST_SKIP() << "NOT ROOT: cgroups of the machine are not tested";
     auto facts = gather_host_facts();
     ASSERT_TRUE(facts) << facts.error().text();
-    host = *facts;
+    set_up(*facts);
+  }
+  void set_up(const HostFacts& facts) {
+    host = facts;
     id = *ContainerId::parse(random_hex(32));
     paths = container_cgroup_paths(host, parent, "0a1b2c", id);
   }
@@ -79,6 +82,24 @@ class CgroupRoot : public ::testing::Test {
     return false;
   }
 
+  // What open(2) of a new node says to a process in the cgroup.
+  int open_in_cgroup(unsigned major_number, unsigned minor_number) {
+    const std::string node = "/dev/.podshim-test-" + random_hex(4);
+    return ended(in_cgroup(paths, [&] {
+      if (::mknod(node.c_str(), S_IFCHR | 0600, makedev(major_number, minor_number)) != 0) return 99;
+      const int fd = ::open(node.c_str(), O_RDWR);
+      const int err = fd < 0 ? errno : 0;
+      ::unlink(node.c_str());
+      return err;
+    }));
+  }
+  // Nodes may be made, but only allowed ones open: /dev/null does, the loop control device does not.
+  void check_devices_are_kept() {
+    make();
+    EXPECT_EQ(open_in_cgroup(1, 3), 0);
+    EXPECT_EQ(open_in_cgroup(10, 237), EPERM);
+  }
+
   HostFacts host;
   const std::string parent = "/podshim-test/podshim-" + random_hex(4);
   ContainerId id;
@@ -126,27 +147,7 @@ TEST_F(CgroupRoot, RefusedValueNamesTheField) {
   EXPECT_NE(applied.error().text().find("\"4000\""), std::string::npos);
 }
 
-// Nodes may be made, but only allowed ones open: /dev/null does, the loop control device does not.
-TEST_F(CgroupRoot, DevicesAreKeptToTheRules) {
-  make();
-  const std::string node = "/dev/.podshim-test-" + random_hex(4);
-  struct {
-    unsigned major, minor;
-    int want;
-  } const cases[] = {{1, 3, 0}, {10, 237, EPERM}};
-  for (const auto& c : cases) {
-    EXPECT_EQ(ended(in_cgroup(paths,
-                              [&] {
-                                if (::mknod(node.c_str(), S_IFCHR | 0600, makedev(c.major, c.minor)) != 0) return 99;
-                                const int fd = ::open(node.c_str(), O_RDWR);
-                                const int err = fd < 0 ? errno : 0;
-                                ::unlink(node.c_str());
-                                return err;
-                              })),
-              c.want)
-        << c.major << ":" << c.minor;
-  }
-}
+TEST_F(CgroupRoot, DevicesAreKeptToTheRules) { check_devices_are_kept(); }
 
 TEST_F(CgroupRoot, KillTakesAWholeTreeAndItsExecs) {
   make();
@@ -171,6 +172,60 @@ TEST_F(CgroupRoot, KillTakesAWholeTreeAndItsExecs) {
   for (bool use : {host.cgroup_kill, false}) ASSERT_TRUE(kill_cgroup(paths, use, kPatience));
   EXPECT_FALSE(*cgroup_populated(paths));
   EXPECT_EQ(ended(main), 128 + SIGKILL);
+}
+
+// The cgroup2 tree that stands beside v1 on a hybrid machine: it has no controllers, but the device program,
+// cgroup.kill and the freezer are the real ones. On a pure v2 machine it is the tree of the other tests.
+class CgroupV2Root : public CgroupRoot {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "NOT ROOT: cgroups of the machine are not tested";
+    auto facts = gather_host_facts();
+    ASSERT_TRUE(facts) << facts.error().text();
+    if (facts->cgroup == CgroupVersion::v1) {
+      facts->cgroup = CgroupVersion::v2;
+      facts->cgroup_v2_root = "/sys/fs/cgroup/unified";
+      if (!sys::exists(facts->cgroup_v2_root + "/cgroup.procs")) GTEST_SKIP() << "NO cgroup2 ANYWHERE: not tested";
+    }
+    set_up(*facts);
+  }
+};
+
+TEST_F(CgroupV2Root, DevicesAreKeptToTheRules) { check_devices_are_kept(); }
+
+TEST_F(CgroupV2Root, OneProgramIsSharedAndAnAllowedDeviceOpens) {
+  auto allowed =
+      plan_devices({{.container_path = "/dev/loop-control", .major = 10, .minor = 237, .permissions = "rw"}}, false);
+  auto p = plan({}, 0, allowed);
+  ASSERT_TRUE(p);
+  auto applied = apply_cgroup(*p, programs);
+  ASSERT_TRUE(applied) << applied.error().text();
+  EXPECT_EQ(open_in_cgroup(10, 237), 0);
+  EXPECT_EQ(open_in_cgroup(1, 3), 0);
+  EXPECT_EQ(open_in_cgroup(1, 1), EPERM);  // /dev/mem
+  auto first = programs.load(p->device_program), again = programs.load(p->device_program);
+  ASSERT_TRUE(first && again);
+  EXPECT_EQ(first->get(), again->get());
+}
+
+TEST_F(CgroupV2Root, BothWaysToKill) {
+  make();
+  const std::string child = paths.v2 + "/own";
+  for (bool use_cgroup_kill : {true, false}) {
+    const pid_t pid = in_cgroup(paths, [&] {
+      (void)sys::make_dir(child);  // a container may make cgroups below its own
+      if (::fork() == 0 && !sys::write_file(child + "/cgroup.procs", "0")) ::_exit(1);
+      for (;;) ::pause();
+      return 0;
+    });
+    for (int i = 0; i < 2000 && cgroup_pids(paths)->size() < 2; i++) std::this_thread::sleep_for(milliseconds(1));
+    EXPECT_EQ(cgroup_pids(paths)->size(), 2U);
+    auto killed = kill_cgroup(paths, use_cgroup_kill, kPatience);
+    ASSERT_TRUE(killed) << killed.error().text();
+    EXPECT_FALSE(*cgroup_populated(paths));
+    EXPECT_EQ(ended(pid), 128 + SIGKILL);
+  }
+  EXPECT_TRUE(open_cgroup(paths));
 }
 
 // Processes that fork for their life: no list is ever complete but a frozen one.
