@@ -13,6 +13,8 @@ namespace {
 using netlink::Attributes;
 using netlink::Message;
 
+constexpr std::int32_t kMaxErrno = 4095;  // include/linux/err.h: what is beyond is no errno
+
 // The kernel's own words, when it has some (netlink(7), NETLINK_EXT_ACK).
 std::string explanation(const Message& m) {
   if ((m.flags & NLM_F_ACK_TLVS) == 0) return {};
@@ -31,7 +33,7 @@ std::vector<Refusal> parse_refusals(netlink::Bytes datagram, const netlink::Batc
   const auto& requests = batch.requests();
   while (auto m = netlink::next_message(datagram)) {
     auto code = m->header<std::int32_t>();
-    if (m->type != NLMSG_ERROR || !code || *code >= 0 || requests.empty()) continue;
+    if (m->type != NLMSG_ERROR || !code || *code >= 0 || *code < -kMaxErrno || requests.empty()) continue;
     std::uint32_t index = m->seq - requests.front().seq;
     if (index >= requests.size()) continue;
     const auto& r = requests[index];

@@ -15,7 +15,6 @@ namespace {
 constexpr std::size_t kBatchServices = 1000;
 constexpr std::size_t kQuietBatch = 20;    // more Services than this are one line of log
 constexpr std::size_t kLargeBatch = 1000;  // elements, above which our own notifications are not listened to
-constexpr auto kRecheck = std::chrono::milliseconds(300);
 constexpr auto kRetryFirst = std::chrono::seconds(1);
 constexpr int kRetryDoublings = 6;  // up to 64 s
 constexpr std::size_t kLoggedText = 4000;
@@ -284,38 +283,6 @@ void Proxy::report_not_served(const std::string& key) {
   if (it != not_served_.end() && it->second == text) return;
   not_served_[key] = text;
   log::warn("not served yet", {{"service", key}, {"fields", text}});
-}
-
-void Proxy::Suspects::merge(const Suspects& o) {
-  services.insert(o.services.begin(), o.services.end());
-  removed.insert(removed.end(), o.removed.begin(), o.removed.end());
-  untranslated = untranslated || o.untranslated;
-  if (!range) range = o.range;
-}
-
-void Proxy::drop_flows(const Suspects& suspects) {
-  if (suspects.empty()) return;
-  FlowCheck check{.fronts = suspects.removed, .untranslated = suspects.untranslated, .services = suspects.range};
-  for (const auto& key : suspects.services) {
-    const auto* model = applied_.find(key);
-    if (model == nullptr) continue;
-    auto fronts = all_fronts(*model);
-    check.fronts.insert(check.fronts.end(), fronts.begin(), fronts.end());
-  }
-  auto done = parts_.conntrack.drop_stale(check, applied_.layout().families);
-  if (!done) {
-    log::error("stale flows not dropped", {{"error", done.error().text()}});
-  } else if (done->dropped != 0) {
-    log::info("stale flows dropped", {{"flows", done->dropped}, {"seen", done->seen}});
-  }
-}
-
-void Proxy::check_flows(Clock::time_point now) {
-  if (suspects_.empty()) return;
-  drop_flows(suspects_);
-  recheck_.merge(suspects_);
-  recheck_due_ = now + kRecheck;
-  suspects_ = {};
 }
 
 template <typename Work>

@@ -145,6 +145,12 @@ TEST(Replies, AreMatchedByNumber) {
   EXPECT_TRUE(refusals[1].error.is(ENOENT));
 }
 
+TEST(Replies, ACodeThatIsNoErrnoIsGarbage) {
+  auto batch = numbered(1);
+  for (int code : {INT32_MIN, -4096, 1}) EXPECT_TRUE(parse_refusals(error_reply(2, code), batch).empty()) << code;
+  EXPECT_EQ(parse_refusals(error_reply(2, -4095), batch).size(), 1U);
+}
+
 TEST(Replies, CutAnywhereNothingIsReadBeyond) {
   auto batch = numbered(1);
   auto bytes = error_reply(2, -EEXIST);
