@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <random>
+#include <set>
 #include <thread>
 
 #include "common/sys/file.h"
@@ -17,7 +18,7 @@
 namespace podshim::image::test {
 namespace {
 
-const HostFacts kFacts{.overlay_lowerdir_plus = true};
+const HostFacts kFacts = host_facts();
 
 [[noreturn]] void import_and_remove(const std::string& dir, const std::vector<std::string>& files) {
   auto store = DiskImageStore::open(dir, kFacts, {}, nullptr);

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -213,6 +214,14 @@ std::string difference(const std::map<std::string, std::string>& want, const std
     if (!want.contains(path)) out += "too much /" + path + ": " + line + "\n";
   }
   return out;
+}
+
+HostFacts host_facts() {
+  utsname name{};
+  ::uname(&name);
+  int first = 0, second = 0;
+  must(std::sscanf(name.release, "%d.%d", &first, &second) == 2, "uname");
+  return {.overlay_lowerdir_plus = first > 6 || (first == 6 && second >= 5)};
 }
 
 std::string fd_path(const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); }

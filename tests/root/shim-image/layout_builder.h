@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/fd.h"
+#include "shim/plan/facts.h"
 
 namespace podshim::image::test {
 
@@ -58,6 +59,9 @@ struct TreeOptions {
 std::map<std::string, std::string> read_tree(const std::string& root, TreeOptions options = {});
 // The paths at which two trees differ, one a line, both sides; "" when they are equal.
 std::string difference(const std::map<std::string, std::string>& want, const std::map<std::string, std::string>& got);
+
+// With lowerdir+ where the kernel is 6.5 or newer.
+HostFacts host_facts();
 
 std::string fd_path(const Fd& fd);
 std::string read_text(const std::string& path);

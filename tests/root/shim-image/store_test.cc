@@ -19,8 +19,7 @@ using Store = std::unique_ptr<DiskImageStore>;
 
 Store open_store(const std::string& dir, std::vector<std::string>* quarantined = nullptr) {
   std::vector<std::string> own;
-  auto store =
-      DiskImageStore::open(dir, {.overlay_lowerdir_plus = true}, {}, quarantined != nullptr ? quarantined : &own);
+  auto store = DiskImageStore::open(dir, host_facts(), {}, quarantined != nullptr ? quarantined : &own);
   EXPECT_TRUE(store) << store.error().text();
   if (quarantined == nullptr) {
     EXPECT_EQ(own, std::vector<std::string>{});
@@ -402,7 +401,7 @@ TEST(Store, RemovesOnAFullDisk) {
     check(::unshare(CLONE_NEWNS) == 0 && ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "unshare");
     check(run("mount -o loop " + disk + " " + mount, &text) == 0, text);
     {
-      auto store = DiskImageStore::open(mount + "/images", {.overlay_lowerdir_plus = true}, {}, nullptr);
+      auto store = DiskImageStore::open(mount + "/images", host_facts(), {}, nullptr);
       check(store.has_value(), "open");
       auto got = (*store)->import(images + "/multi.tar");
       check(got.has_value(), got ? "" : got.error().text());
@@ -416,7 +415,7 @@ TEST(Store, RemovesOnAFullDisk) {
       got = (*store)->import(images + "/busybox.tar");
       check(got.has_value(), got ? "" : "import after removal: " + got.error().text());
     }
-    auto store = DiskImageStore::open(mount + "/images", {.overlay_lowerdir_plus = true}, {}, nullptr);
+    auto store = DiskImageStore::open(mount + "/images", host_facts(), {}, nullptr);
     check(store.has_value() && (*store)->list().size() == 1, "reopen");
     store->reset();
     check(run("umount " + mount, &text) == 0, text);

@@ -48,7 +48,7 @@ TEST(Umoci, UnpacksTheSameTree) {
   for (const auto& c : cases) {
     SCOPED_TRACE(c.name);
     TempDir tmp;
-    auto store = DiskImageStore::open(tmp / "images", {.overlay_lowerdir_plus = true}, {}, nullptr);
+    auto store = DiskImageStore::open(tmp / "images", host_facts(), {}, nullptr);
     ASSERT_TRUE(store) << store.error().text();
     auto added = (*store)->import(c.file);
     ASSERT_TRUE(added) << added.error().text();
@@ -64,7 +64,7 @@ TEST(Umoci, UnpacksTheSameTree) {
 
 TEST(Umoci, TheConfigIsRead) {
   TempDir tmp;
-  auto store = DiskImageStore::open(tmp / "images", {.overlay_lowerdir_plus = true}, {}, nullptr);
+  auto store = DiskImageStore::open(tmp / "images", host_facts(), {}, nullptr);
   ASSERT_TRUE(store);
   std::string images = images_dir();
   auto multi = (*store)->import(images + "/multi.tar");
@@ -85,7 +85,7 @@ TEST(Umoci, TheConfigIsRead) {
 TEST(Skopeo, ReadsTheStore) {
   TempDir tmp;
   {
-    auto store = DiskImageStore::open(tmp / "images", {.overlay_lowerdir_plus = true}, {}, nullptr);
+    auto store = DiskImageStore::open(tmp / "images", host_facts(), {}, nullptr);
     ASSERT_TRUE(store);
     ASSERT_TRUE((*store)->import(images_dir() + "/multi.tar"));
   }
@@ -93,7 +93,7 @@ TEST(Skopeo, ReadsTheStore) {
   std::string from = "oci:" + (tmp / "images") + ":podshim.dev/multi:1";
   EXPECT_EQ(run("skopeo copy -q " + from + " docker-archive:" + (tmp / "out.tar") + ":podshim.dev/again:1", &out), 0)
       << out;
-  auto store = DiskImageStore::open(tmp / "again", {.overlay_lowerdir_plus = true}, {}, nullptr);
+  auto store = DiskImageStore::open(tmp / "again", host_facts(), {}, nullptr);
   ASSERT_TRUE(store);
   auto again = (*store)->import(tmp / "out.tar");
   ASSERT_TRUE(again) << again.error().text();
