@@ -9,11 +9,11 @@ bool available(const OwnedPod& p, const kube::Workload& w, Time now) {
   return !p.deleting && !p.ended && p.ready_since && now - *p.ready_since >= w.min_ready;
 }
 
-// Which Pod is missed least: not running, then not ready, then the youngest.
+// Which Pod is missed least: not running, then not ready, then the youngest; names make the order total.
 bool goes_before(const OwnedPod& a, const OwnedPod& b) {
   if (a.running != b.running) return !a.running;
   if (a.ready_since.has_value() != b.ready_since.has_value()) return !a.ready_since;
-  return a.created > b.created;
+  return a.created != b.created ? a.created > b.created : a.uid < b.uid;
 }
 
 bool is_current(const OwnedPod& p, const kube::Workload& w) {
@@ -36,8 +36,8 @@ Sets sort_out(const kube::Workload& w, const std::vector<OwnedPod>& pods, Worklo
       (is_current(p, w) ? out.current : out.old).push_back(p);
     }
   }
-  std::ranges::stable_sort(out.current, goes_before);
-  std::ranges::stable_sort(out.old, goes_before);
+  std::ranges::sort(out.current, goes_before);
+  std::ranges::sort(out.old, goes_before);
   return out;
 }
 

@@ -70,8 +70,9 @@ std::vector<std::string> no_pod_matches(const kube::Service& s, const std::vecto
   if (out.empty())
     out.push_back("no Pod carries all labels of the selector " + kube::labels_text(s.selector) + " at once");
   auto nearest = pods;
-  std::ranges::stable_sort(nearest, [&](const auto* a, const auto* b) {
-    return nearness(*a->labels, s.selector) > nearness(*b->labels, s.selector);
+  std::ranges::sort(nearest, [&](const auto* a, const auto* b) {
+    int na = nearness(*a->labels, s.selector), nb = nearness(*b->labels, s.selector);
+    return na != nb ? na > nb : a->name < b->name;
   });
   for (std::size_t i = 0; i < std::min(kShown, nearest.size()); i++) {
     const auto& p = *nearest[i];

@@ -67,10 +67,11 @@ bool PodObserved::any_running() const { return std::ranges::any_of(containers, m
 
 void PodObserved::sort() {
   auto newer = [](const auto& a, const auto& b) {
-    return a.created != b.created ? a.created > b.created : a.attempt > b.attempt;
+    if (a.created != b.created) return a.created > b.created;
+    return a.attempt != b.attempt ? a.attempt > b.attempt : a.id < b.id;
   };
-  std::ranges::stable_sort(sandboxes, newer);
-  std::ranges::stable_sort(containers, newer);
+  std::ranges::sort(sandboxes, newer);
+  std::ranges::sort(containers, newer);
 }
 
 }  // namespace podshim::podlet

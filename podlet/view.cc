@@ -109,10 +109,10 @@ Listing endpoints(const Node& node) {
   for (const auto& s : node.allocation().services)
     if (s.type != kube::ServiceType::external_name) names.emplace(s.meta.name_space, s.meta.name);
   for (const auto& s : node.slices()) names.emplace(s.meta.name_space, s.service_name);
-  for (const auto& [name_space, name] : names) {
-    Item item{
-        .name_space = name_space, .name = name, .cells = {name, endpoints_text(slices_of(node, name_space, name), 3)}};
-    item.object = [&node, name_space = name_space, name = name] { return endpoints_object(node, name_space, name); };
+  for (const auto& key : names) {
+    auto text = endpoints_text(slices_of(node, key.first, key.second), 3);
+    Item item{.name_space = key.first, .name = key.second, .cells = {key.second, text}};
+    item.object = [&node, key] { return endpoints_object(node, key.first, key.second); };
     out.items.push_back(std::move(item));
   }
   return out;
@@ -205,7 +205,7 @@ Result<std::string> get_view(const Node& node, const ViewRequest& r) {
     return (!r.name.empty() && i.name != r.name) || (!r.name_space.empty() && i.name_space != r.name_space) ||
            !r.selector.matches(i.labels);
   });
-  std::ranges::stable_sort(list.items, {}, [](const Item& i) { return std::tie(i.name_space, i.name); });
+  std::ranges::sort(list.items, {}, [](const Item& i) { return std::tie(i.name_space, i.name); });
   if (!r.name.empty() && list.items.empty())
     return fail(Error::of(ErrorKind::not_found, "get", r.kind + " " + r.name,
                           "there is none in namespace " + (r.name_space.empty() ? "*" : r.name_space)));
