@@ -2,7 +2,8 @@
 
 set(PODSHIM_WARNINGS -Wall -Wextra -Werror -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual -Wimplicit-fallthrough)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  list(APPEND PODSHIM_WARNINGS -Wno-gnu-statement-expression -Wno-missing-field-initializers -Wno-missing-designated-field-initializers)
+  # -Wno-deprecated-declarations: libstdc++ 12 uses its own get_temporary_buffer in std::stable_sort.
+  list(APPEND PODSHIM_WARNINGS -Wno-deprecated-declarations -Wno-gnu-statement-expression -Wno-missing-field-initializers -Wno-missing-designated-field-initializers)
 else()
   # GCC 12 reports false dangling/uninitialized paths through std::expected and std::optional at -O2;
   # a designated initializer that leaves a member at its default is the style here.
