@@ -106,6 +106,7 @@ ContainerHealth ProbeBook::health(const kube::Container& container, const CriCon
     if (!track.message.empty())
       out.message = std::string(kube::probe_kind_text(kind)) + " probe failed: " + track.message;
   }
+  if (out.kill) out.ready = false;  // so that its endpoint leaves before it is killed
   return out;
 }
 

@@ -368,6 +368,33 @@ TEST(Node, LivenessKillsAndRestarts) {
   EXPECT_TRUE(told);
 }
 
+TEST(Node, LivenessKillTakesTheEndpointOutFirst) {
+  Machine m;
+  std::string text = kWeb;
+  text.replace(text.find("readinessProbe:"), 15,
+               "livenessProbe: {exec: {command: [check]}, failureThreshold: 1}\n        readinessProbe:");
+  m.write("web.yaml", text);
+  Rig r(m);
+  r.settle();
+  ASSERT_EQ(r.ready_addresses().size(), 3u);
+  auto sick = r.first().record.pod.meta.name;
+  bool checked = false;
+  m.runtime.on_stop = [&](const CriContainer&) {
+    checked = true;
+    auto slice = *json::parse(slice_file(m));
+    for (const auto& e : slice.find("endpoints")->as_array()) {
+      bool mine = e.find("targetRef")->find("name")->as_string() == sick;
+      EXPECT_EQ(e.find("conditions")->find("ready")->as_bool(), !mine);
+    }
+  };
+  m.runtime.exec = [&](const CriContainer& c, const std::vector<std::string>&) {
+    return CriExec{.exit_code = c.labels.at("io.kubernetes.pod.name") == sick && c.attempt == 0 ? 1 : 0};
+  };
+  r.run(seconds(11));
+  EXPECT_TRUE(checked);
+  EXPECT_EQ(r.ready_addresses().size(), 3u);
+}
+
 TEST(Node, ChangedSpecMakesThePodAnewLabelsDoNot) {
   Machine m;
   m.write("one.yaml", kSingle);
