@@ -18,11 +18,14 @@ namespace {
 
 constexpr unsigned kFirstPrivateFd = 3;
 
-// Last before exec: nothing but stdio crosses it, signals are open, and the monitor knows that the steps are done.
+// Last before exec: nothing but stdio crosses it, and the monitor knows that the steps are done.
 void leave(const ChildPlan& plan, const ChildStep& s) noexcept {
   raw(__NR_close_range, kFirstPrivateFd, ~0U, CLOSE_RANGE_CLOEXEC);
   ChildReport report{ChildReportKind::at_exec, static_cast<std::uint32_t>(&s - plan.steps), 0};
   raw(__NR_write, plan.report_pipe, &report, sizeof report);
+}
+
+void open_signals() noexcept {
   const std::uint64_t none = 0;
   raw(__NR_rt_sigprocmask, SIG_SETMASK, &none, nullptr, sizeof none);
 }
@@ -74,6 +77,7 @@ int parent_death(const ChildPlan& plan, const ChildStep& s) noexcept {
 
 int exec(const ChildPlan& plan, const ChildStep& s) noexcept {
   leave(plan, s);
+  open_signals();
   long err = -ENOENT;
   bool denied = false;
   for (const char* const* path = s.la; *path != nullptr; path++) {
@@ -89,6 +93,8 @@ int exec_fd(const ChildPlan& plan, const ChildStep& s) noexcept {
   int fd = slot_fd(plan, s.slot);
   if (fd < 0) return -fd;
   leave(plan, s);
+  // pause sets its own mask. Were they open until then, a SIGTERM to the init of a pid namespace would be thrown away.
+  if (s.slot != static_cast<int>(Slot::pause)) open_signals();
   return as_errno(raw(__NR_execveat, fd, "", s.lb, s.lc, AT_EMPTY_PATH));
 }
 

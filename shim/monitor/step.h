@@ -5,8 +5,8 @@
 // child's file descriptors: the first ones are given by the monitor (Slot), the rest are free for the plan. Only stdin,
 // stdout and stderr are numbers too; a path like /proc/self/fd/<slot> means nothing.
 // A failed step stops the child with ChildError{step, errno}; a step with kMayFail goes on.
-// Without a word in the plan: the child is in a session of its own, has umask 0 until `umask`, no fd but its slots
-// crosses exec, signals are unblocked and at their defaults there.
+// Without a word in the plan: the child is in a session of its own, has umask 0 until `umask`, no fd but stdio
+// crosses exec, signals are at their defaults and unblocked there (blocked for pause, which sets its own mask).
 // Sources: mount_setattr(2), move_mount(2), fsopen(2), openat2(2), setns(2), seccomp(2), capabilities(7).
 #pragma once
 

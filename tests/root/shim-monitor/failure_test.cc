@@ -103,13 +103,14 @@ TEST_F(PodTest, AStuckStartHoldsUpNothing) {
       EXPECT_TRUE(events_.wait_exit(*id));
     }
   });
-  std::this_thread::sleep_for(50ms);
-  std::set<std::string> stages;
-  for (int child : children_of(monitor_->process().pid)) {
-    auto comm = sys::read_file("/proc/" + std::to_string(child) + "/comm");
-    if (comm) stages.insert(*comm);
-  }
-  EXPECT_TRUE(stages.contains("podshim:join\n")) << "ps must show where it hangs";
+  auto stage_seen = [&] {
+    for (int child : children_of(monitor_->process().pid))
+      if (sys::read_file("/proc/" + std::to_string(child) + "/comm").value_or("") == "podshim:join\n") return true;
+    return false;
+  };
+  bool seen = false;
+  for (int i = 0; i < 5000 && !(seen = stage_seen()); i++) std::this_thread::sleep_for(2ms);
+  EXPECT_TRUE(seen) << "ps must show where it hangs";
   auto id = run({.command = shell("echo meanwhile")});
   ASSERT_TRUE(id) << id.error().text();
   ASSERT_TRUE(events_.wait_exit(*id));

@@ -85,6 +85,8 @@ TEST_F(ReconnectTest, RunningContainersAreGovernedByTheNewDaemon) {
   auto outcome = exec(id, shell("echo from the new daemon"));
   ASSERT_TRUE(outcome.exit_code) << outcome.exit_code.error().text();
   EXPECT_EQ(outcome.out, "from the new daemon\n");
+  // Only then its trap is set.
+  ASSERT_FALSE(wait_file(log_path(id), [](const std::string& t) { return t.ends_with("up\n"); }).empty());
   ASSERT_TRUE(monitor_->signal_container(id, SIGTERM));
   auto exit = events_.wait_exit(id);
   ASSERT_TRUE(exit);

@@ -49,15 +49,15 @@ TEST_F(PodTest, EveryByteIsThereBeforeTheExitIsTold) {
 
 TEST_F(PodTest, AGrandchildThatHoldsThePipeDelaysNoExitAndIsStillLogged) {
   launch_with_pause();
-  auto id = run({.command = shell("setsid sh -c 'sleep 0.3; echo late' & echo early"),
-                 .namespaces = CLONE_NEWNS,
-                 .join_sandbox_pid = true});
+  auto id =
+      run({.command = shell("setsid sh -c 'while ! test -e /tmp/go; do usleep 5000; done; echo late' & echo early"),
+           .namespaces = CLONE_NEWNS,
+           .join_sandbox_pid = true});
   ASSERT_TRUE(id);
-  auto begin = std::chrono::steady_clock::now();
-  ASSERT_TRUE(events_.wait_exit(*id));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 250ms);
+  ASSERT_TRUE(events_.wait_exit(*id)) << "while the grandchild still holds the pipe";
   EXPECT_EQ(log_of(*id), "stdout F early\n");
-  auto log = wait_file(log_path(*id), [](const std::string& t) { return has(t, "late"); });
+  ASSERT_TRUE(sys::write_file(rootfs_ + "/tmp/go", "", 0644));
+  auto log = wait_file(log_path(*id), [](const std::string& t) { return has(t, "late\n"); });
   EXPECT_TRUE(has(log, "stdout F late\n"));
 }
 
