@@ -1,4 +1,4 @@
-// Whole plans as text against files. UPDATE_GOLDEN=1 rewrites them; the diff is what a reviewer reads.
+// Whole plans as text against files. PODSHIM_UPDATE_GOLDEN=1 rewrites them; the diff is what a reviewer reads.
 // Filters are compiled code: they stand empty here, and are run instruction by instruction in
 // unit/shim-plan.
 #include <cstdlib>
@@ -36,15 +36,15 @@ std::string text_of(const Result<Plan>& plan) {
 
 void compare(const std::string& name, const std::string& got) {
   const std::string path = std::string(PODSHIM_SOURCE_DIR) + "/tests/golden/shim-plan/" + name + ".txt";
-  if (std::getenv("UPDATE_GOLDEN") != nullptr) {
+  if (std::getenv("PODSHIM_UPDATE_GOLDEN") != nullptr) {
     std::ofstream(path) << got;
     return;
   }
   std::ifstream file(path);
-  ASSERT_TRUE(file) << path << " is missing: run with UPDATE_GOLDEN=1 and read it";
+  ASSERT_TRUE(file) << path << " is missing: run with PODSHIM_UPDATE_GOLDEN=1 and read it";
   std::stringstream want;
   want << file.rdbuf();
-  EXPECT_EQ(got, want.str()) << "differs from " << path << "; UPDATE_GOLDEN=1 rewrites it";
+  EXPECT_EQ(got, want.str()) << "differs from " << path << "; PODSHIM_UPDATE_GOLDEN=1 rewrites it";
 }
 
 void kubernetes_paths(SecurityContext& s) {
