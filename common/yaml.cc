@@ -92,13 +92,18 @@ void emit(YAML::Emitter& out, const json::Value& v) {
     out << YAML::EndMap;
   } else if (v.is_string()) {
     const auto& text = v.as_string();
-    if (text.find('\n') != std::string::npos) {
+    // A literal block ends with exactly one newline and cannot begin with a blank.
+    bool block = text.ends_with('\n') && !text.ends_with("\n\n") && text.front() != ' ' && text.front() != '\n';
+    bool multiline = text.find('\n') != std::string::npos;
+    if (multiline && block) {
       out << YAML::Literal << text;
-    } else if (!plain_scalar(text).is_string()) {
+    } else if (multiline || !plain_scalar(text).is_string()) {
       out << YAML::DoubleQuoted << text;
     } else {
       out << text;
     }
+  } else if (v.is_null()) {
+    out << YAML::Null;
   } else {
     out << json::dump(v);
   }
