@@ -37,7 +37,7 @@ Result<> DiskImageStore::remove(const std::string& reference) {
 // The record first, then what readers see. index.json is for the rebuild only: an old one costs a name, never an image.
 Result<> DiskImageStore::commit(const Catalog::Change& change) {
   TRY(records_->write(change.put, change.removed));
-  catalog_.store(std::make_shared<const Catalog>(change.next));
+  publish(change.next);
   if (auto r = write_index(change.next); !r) {
     log::warn("index.json of the images is out of date", {{"error", r.error().text()}});
   }

@@ -62,7 +62,15 @@ class DiskImageStore : public ImageStore {
   Result<> write_index(const Catalog& catalog) const;
   Result<> sync() const;
   void collect();
-  std::shared_ptr<const Catalog> catalog() const { return catalog_.load(); }
+  std::shared_ptr<const Catalog> catalog() const {
+    std::lock_guard lock(published_);
+    return catalog_;
+  }
+  void publish(Catalog next) {
+    auto fresh = std::make_shared<const Catalog>(std::move(next));
+    std::lock_guard lock(published_);
+    catalog_.swap(fresh);  // the old one goes after the lock
+  }
   Result<std::vector<Layer>> hold(const Image& image, const std::string& container_dir);
 
   const std::string dir_;
@@ -72,7 +80,8 @@ class DiskImageStore : public ImageStore {
   std::unique_ptr<LayerDir> layers_;
   std::unique_ptr<Trash> trash_;
 
-  std::atomic<std::shared_ptr<const Catalog>> catalog_{std::make_shared<const Catalog>()};
+  mutable std::mutex published_;  // guards the pointer alone, for the time of a copy
+  std::shared_ptr<const Catalog> catalog_ = std::make_shared<const Catalog>();
   std::atomic<std::uint64_t> blob_bytes_ = 0, blob_files_ = 0;
 
   std::mutex write_;  // one change of the records at a time; never taken by readers

@@ -98,7 +98,7 @@ Result<> DiskImageStore::load_records(const Reject& reject) {
     Digest chain;
     for (const auto& diff_id : decoded->diff_ids) set_aside_chains_.insert(chain = chain_id(chain, diff_id));
   }
-  catalog_.store(std::make_shared<const Catalog>(Catalog().add(images).next));
+  publish(Catalog().add(images).next);
   return {};
 }
 
