@@ -37,12 +37,12 @@ class PodletSuite : public ::testing::Test {
     ASSERT_TRUE(eventually([] { return podlet({"get", "pods"}).exit_code == 0; })) << podlet_log();
   }
   static void TearDownTestSuite() {
-    if (node == nullptr) return;
+    if (node == nullptr || podlet_pid < 0) return node.reset();
     auto gone = podlet({"delete", "--all"});
     EXPECT_EQ(gone.exit_code, 0) << gone.err;
-    node->stop(podlet_pid, SIGTERM);
-    EXPECT_TRUE(std::filesystem::is_empty(node->dir() + "/podlet/pods"));
-    EXPECT_TRUE(std::filesystem::is_empty(node->dir() + "/podlet/logs"));
+    node->stop(std::exchange(podlet_pid, -1), SIGTERM);
+    EXPECT_EQ(node->run({"ls", node->dir() + "/podlet/pods", node->dir() + "/podlet/logs"}).out,
+              node->dir() + "/podlet/logs:\n\n" + node->dir() + "/podlet/pods:\n");
     node->stop_daemon(SIGTERM);
     EXPECT_EQ(node->leaks(), std::vector<std::string>{});
     node.reset();

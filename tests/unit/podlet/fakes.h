@@ -28,7 +28,10 @@ class FakeClock : public Clock {
 
 class FakeExecutor : public Executor {
  public:
-  void submit(Lane, std::function<void()> job) override { jobs.push_back(std::move(job)); }
+  void submit(Lane lane, std::function<void()> job) override {
+    if (on_submit) on_submit(lane);  // from here on a real thread might run it
+    jobs.push_back(std::move(job));
+  }
   bool run_all() {
     bool any = !jobs.empty();
     while (!jobs.empty()) {
@@ -39,6 +42,7 @@ class FakeExecutor : public Executor {
     return any;
   }
   std::deque<std::function<void()>> jobs;
+  std::function<void(Lane)> on_submit;
 };
 
 class FakeProber : public ProbeRunner {

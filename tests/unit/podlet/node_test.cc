@@ -379,7 +379,8 @@ TEST(Node, LivenessKillTakesTheEndpointOutFirst) {
   ASSERT_EQ(r.ready_addresses().size(), 3u);
   auto sick = r.first().record.pod.meta.name;
   bool checked = false;
-  m.runtime.on_stop = [&](const CriContainer&) {
+  r.executor.on_submit = [&](Lane lane) {
+    if (lane != Lane::stop) return;
     checked = true;
     auto slice = *json::parse(slice_file(m));
     for (const auto& e : slice.find("endpoints")->as_array()) {
