@@ -22,9 +22,9 @@ need_packages() {
     policy=ours
   fi
   # shellcheck disable=SC2086
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2
-  local rc=$?
-  [ "$policy" = ours ] && as_root rm -f /usr/sbin/policy-rc.d
+  local rc=0
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >&2 || rc=$?
+  if [ "$policy" = ours ]; then as_root rm -f /usr/sbin/policy-rc.d; fi
   return $rc
 }
 

@@ -59,8 +59,11 @@ void roll(const kube::Workload& w, Sets& sets, Time now, WorkloadPlan& plan) {
     return static_cast<int>(std::ranges::count_if(list, [&](const auto& p) { return available(p, w, now); }));
   };
   int spare = count(sets.current) + count(sets.old) - (w.replicas - unavailable);
-  // Old Pods that serve nobody go at once; of the others as many as can be spared.
+  // Old Pods that serve nobody go first, but never more than leave the promised number, counting new ones that are not
+  // ready yet as missing; of the others as many as can be spared.
   int useless = static_cast<int>(std::ranges::count_if(sets.old, [&](const auto& p) { return !available(p, w, now); }));
+  int unready_new = static_cast<int>(sets.current.size()) - count(sets.current);
+  useless = std::clamp(total - (w.replicas - unavailable) - unready_new, 0, useless);
   take(sets.old, useless + std::clamp(spare, 0, static_cast<int>(sets.old.size()) - useless), plan);
 }
 

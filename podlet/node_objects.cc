@@ -67,7 +67,9 @@ void Node::sync_pod_objects() {
     if (entry.record.owner.empty() && !entry.record.deleted) own[entry.key()] = &entry;
   for (auto& [key, entry] : own) {
     auto wanted = objects().find(key);
-    if (wanted == objects().end() || draining_) {
+    if (wanted == objects().end() && source_.incomplete() && !draining_) {
+      continue;  // what nobody could read may declare it
+    } else if (wanted == objects().end() || draining_) {
       delete_pod(entry->record.uid, std::nullopt, "it is no longer declared");
     } else if (spec_hash(wanted->second.source) != entry->record.template_hash) {
       event(key, false, "SpecChanged", "the spec has changed: the Pod is made anew");
@@ -134,7 +136,9 @@ void Node::sync_workload(const kube::Workload& w, const json::Value& template_so
 void Node::sync_workloads() {
   for (const auto& [key, at] : workload_wakes_)
     if (at <= clock_.now()) workloads_dirty_ = true;
-  if (workloads_dirty_) {
+  // After a restart nothing is decided before every Pod was looked at: what was not seen is not "not ready".
+  const bool all_known = std::ranges::all_of(pods_, [](const auto& p) { return p.second.seen.known; });
+  if (workloads_dirty_ && (all_known || draining_)) {
     workloads_dirty_ = false;
     workload_wakes_.clear();
     for (const auto& [key, object] : objects()) {
@@ -145,7 +149,8 @@ void Node::sync_workloads() {
       if (entry.record.owner.empty() || entry.record.deleted) continue;
       bool declared =
           std::ranges::any_of(objects(), [&](const auto& o) { return o.first.text() == entry.record.owner; });
-      if (!declared || draining_) delete_pod(uid, std::nullopt, entry.record.owner + " is no longer declared");
+      if ((!declared && !source_.incomplete()) || draining_)
+        delete_pod(uid, std::nullopt, entry.record.owner + " is no longer declared");
     }
   }
   for (const auto& [key, at] : workload_wakes_) want_wake(at);

@@ -65,6 +65,8 @@ void Node::allocate_services() {
     event({.kind = "Service", .name_space = key.substr(0, slash), .name = key.substr(slash + 1)}, true,
           "FailedAllocation", why);
   }
+  // A Service in a file that nobody could read since the start keeps what it had.
+  if (source_.incomplete() && !draining_) allocation_.allocations.insert(allocations_.begin(), allocations_.end());
   if (allocation_.allocations == allocations_) return;
   allocations_ = allocation_.allocations;
   auto text = json::dump(encode_allocations(allocations_), 1) + "\n";

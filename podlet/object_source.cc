@@ -19,12 +19,17 @@ void ObjectSource::read(const std::string& path, const std::string& shown, File&
   auto text = sys::read_file(path, kMaxFile);
   if (!text) {
     report.errors.push_back(text.error().text());
+    file.incomplete = file.objects.empty();
     return;  // keeps what it said before
   }
   auto manifest = decode_manifest(*text, shown);
   for (auto& w : manifest.warnings) report.warnings.push_back(std::move(w));
   for (const auto& e : manifest.errors) report.errors.push_back(e.text);
-  if (manifest.broken) return;
+  if (manifest.broken) {
+    file.incomplete = file.objects.empty();
+    return;
+  }
+  file.incomplete = false;
   auto before = std::move(file.objects);
   file.objects.clear();
   for (auto& o : manifest.objects) {
@@ -33,7 +38,11 @@ void ObjectSource::read(const std::string& path, const std::string& shown, File&
   }
   for (const auto& e : manifest.errors) {
     auto old = e.key.name.empty() ? before.end() : before.find(e.key);
-    if (old != before.end() && !file.objects.contains(e.key)) file.objects.insert(before.extract(old));
+    if (old != before.end() && !file.objects.contains(e.key)) {
+      file.objects.insert(before.extract(old));
+    } else if (old == before.end()) {
+      file.incomplete = true;
+    }
   }
 }
 

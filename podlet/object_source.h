@@ -4,6 +4,7 @@
 // the same. scan() reads only files whose identity (inode, size, mtime) changed. One thread.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
 #include <vector>
@@ -29,6 +30,10 @@ class ObjectSource {
   // Fails with failed_precondition when it is declared in the watched directory, not_found when it is nowhere.
   Result<> remove(const ObjectKey& key);
   const std::string& directory() const { return directory_; }
+  // Some file, or an object in it, was never understood since the start: it may declare what seems not to be declared.
+  bool incomplete() const {
+    return std::ranges::any_of(files_, [](const auto& f) { return f.second.incomplete; });
+  }
 
  private:
   struct Identity {
@@ -39,6 +44,7 @@ class ObjectSource {
   struct File {
     Identity identity;
     std::map<ObjectKey, ManifestObject> objects;
+    bool incomplete = false;  // says something that was never understood since the start
   };
   bool scan_directory(const std::string& path, Report& report);
   void read(const std::string& path, const std::string& shown, File& file, Report& report);

@@ -183,7 +183,9 @@ CriSandboxConfig sandbox_config(const PodRecord& record, std::uint32_t attempt, 
   out.run_as_user = spec.security.run_as_user;
   out.run_as_group = spec.security.run_as_group;
   out.supplemental_groups = spec.security.supplemental_groups;
-  out.privileged = std::ranges::any_of(spec.containers, [](const auto& c) { return c.security.privileged == true; });
+  auto privileged = [](const auto& c) { return c.security.privileged == true; };
+  out.privileged =
+      std::ranges::any_of(spec.containers, privileged) || std::ranges::any_of(spec.init_containers, privileged);
   return out;
 }
 

@@ -19,7 +19,7 @@ class PodSync {
       remove();
     } else if (pod_end(in_.record, seen_, in_.now) != PodEnd::none) {
       finish();
-    } else if (const auto* sandbox = usable_sandbox()) {
+    } else if (wake_at_deadline(); const auto* sandbox = usable_sandbox()) {
       if (run_init(*sandbox)) run_containers(*sandbox);
       collect_garbage();
     } else {
@@ -36,6 +36,11 @@ class PodSync {
     if (held == in_.held.end() || held->second <= in_.now) return false;
     wake(held->second);
     return true;
+  }
+  // Nothing else makes a Pod dirty at its deadline.
+  void wake_at_deadline() {
+    const auto& deadline = in_.record.pod.spec.active_deadline;
+    if (deadline && in_.now < in_.record.created + *deadline) wake(in_.record.created + *deadline);
   }
   void wake(Time t) { out_.wake = out_.wake ? std::min(*out_.wake, t) : t; }
   void act(Action a) { out_.actions.push_back(std::move(a)); }

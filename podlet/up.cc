@@ -86,7 +86,7 @@ Result<NodeOptions> node_options(const UpOptions& up) {
   struct sysinfo info{};
   if (::sysinfo(&info) == 0) f.memory_capacity = static_cast<std::int64_t>(info.totalram) * info.mem_unit;
   out.services_dir = c.podlet.services_dir.empty() ? c.podshim.state + "/services" : c.podlet.services_dir;
-  out.netproxy_status = up.netproxy_status;
+  out.netproxy_status = up.netproxy_status.empty() ? c.podshim.state + "/netproxy-status.json" : up.netproxy_status;
   return out;
 }
 

@@ -32,6 +32,8 @@ Result<> prepare_netns_dir(const std::string& dir) {
   // EINVAL: no mount point yet (ip-netns(8) makes it one in the same way).
   if (::mount(dir.c_str(), dir.c_str(), "none", MS_BIND | MS_REC, nullptr) != 0)
     return fail(Error::sys("mount bind", dir, dir));
+  // Private for a moment: else it stays in the peer group of a shared /run, and every netns would be mounted twice.
+  if (::mount("", dir.c_str(), "none", MS_PRIVATE, nullptr) != 0) return fail(Error::sys("mount private", dir));
   if (::mount("", dir.c_str(), "none", MS_SHARED | MS_REC, nullptr) != 0) return fail(Error::sys("mount shared", dir));
   return {};
 }

@@ -37,6 +37,7 @@ while IFS='|' read -r name limit command; do
   begin=$(date +%s.%N)
   timeout -k 5 "$limit" bash -c "$command" >/tmp/out 2>&1 </dev/null
   rc=$?
+  [ $rc = 0 ] && grep -q '^\[  SKIPPED \]' /tmp/out && rc=77
   echo "VM-RESULT $name rc $rc seconds $(awk -v a="$begin" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}')"
   if [ $rc -ne 0 ]; then tail -n "${VM_TAIL:-60}" /tmp/out | sed 's/^/VM-OUT /'; fi
 done </vm/tests

@@ -117,7 +117,7 @@ TEST_F(Restart, SweepRemovesWhatHasNoRecord) {
   ASSERT_TRUE(sys::make_dirs(node->dir() + "/state/sandboxes/" + std::string(64, 'c')));
   ASSERT_TRUE(node->start_daemon()) << node->log();
   bool gone = false;
-  for (int i = 0; i < 60 && !gone; i++) {
+  for (int i = 0; i < 60 * slowness() && !gone; i++) {
     gone = !sys::exists("/run/netns/" + orphan) && !sys::exists(cgroup.out.substr(0, cgroup.out.size() - 1)) &&
            !sys::exists(node->dir() + "/state/sandboxes/" + std::string(64, 'c'));
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
