@@ -64,6 +64,8 @@ Result<PodshimConfig> read_podshim(const json::Reader& r) {
   TRY(read_absolute(r, "cgroup-parent", &c.cgroup_parent));
   c.pids_limit = TRY(r.integer_or("pids-limit", c.pids_limit, 0, INT32_MAX));
   c.cni_timeout = std::chrono::seconds(TRY(r.integer_or("cni-timeout-seconds", c.cni_timeout.count(), 1, 3600)));
+  c.log_max_bytes = TRY(r.integer_or("log-max-bytes", c.log_max_bytes, 0));
+  c.log_max_files = TRY(r.integer_or("log-max-files", c.log_max_files, 1, 1000));
   if (auto limits = TRY(r.opt_object("rlimits"))) {
     for (const auto& [name, value] : limits->value().as_object()) {
       auto one = TRY(limits->object(name));

@@ -40,6 +40,8 @@ struct PodshimConfig {
   };
   std::map<std::string, Rlimit> rlimits;  // "nofile": {soft, hard}; lower-case names of setrlimit(2)
   std::chrono::seconds cni_timeout{60};
+  std::int64_t log_max_bytes = 0;  // of one container log, rotated by the monitor; 0 = a kubelet does it
+  std::int64_t log_max_files = 5;
 };
 
 struct NetproxyConfig {

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -111,6 +112,12 @@ int main(int argc, char** argv) {
   }
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "0", 1);
   if (options->verb != Verb::serve) return run_command(*options);
+  // About ten descriptors a Pod: the soft limit of a shell ends at a hundred Pods.
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   ::mallopt(M_ARENA_MAX, 2);  // a heap per pool thread would cost more than the lock
   auto level = log::Level::info;
   log::parse_level(options->config.podshim.log_level, &level);

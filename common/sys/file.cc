@@ -127,7 +127,11 @@ namespace {
 using Dir = std::unique_ptr<DIR, decltype([](DIR* d) { ::closedir(d); })>;
 
 Result<Dir> open_dir(int at, const char* name, const std::string& subject) {
-  int fd = ::openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  // NO_XDEV: a mount below, also a bind mount of the same file system, is an error (EXDEV), not something to empty.
+  open_how how{};
+  how.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  how.resolve = at == AT_FDCWD ? 0 : RESOLVE_NO_XDEV;
+  int fd = static_cast<int>(::syscall(SYS_openat2, at, name, &how, sizeof how));
   if (fd < 0) return fail(Error::sys("open", subject));
   return Dir(::fdopendir(fd));
 }

@@ -77,7 +77,7 @@ void encode_container(const ContainerView& view, v1::Container* out) {
   out->set_pod_sandbox_id(view.sandbox.str());
   encode_metadata(view.spec.metadata, out->mutable_metadata());
   encode_image_spec(view.spec, out->mutable_image());
-  out->set_image_ref(view.image_reference.empty() ? view.image_id : view.image_reference);
+  out->set_image_ref(view.image_id);  // older kubelets look here for the images in use, by Image.id
   out->set_image_id(view.image_id);
   out->set_state(encode_state(view.state));
   out->set_created_at(view.created_at_ns);

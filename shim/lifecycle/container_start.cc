@@ -59,6 +59,8 @@ Result<> NodeRuntime::begin_container(Container& container, Stage& stage) {
   Rollback undo = rollback("start of container " + container.id.str());
   undo.add("remove cgroup", [this, &container] { return host().remove_cgroup(container.cgroup, kRemovePatience); });
   tolerate(TRY(host().apply_cgroup(plan.cgroup)));
+  // A start that was given up while its child hung in a mount must not come to life later.
+  undo.add("kill what was started", [this, &container] { return kill_rest(container); });
   stage.enter("monitor");
   const std::int64_t started_at = host().now_ns();
   auto process = launch_container(container, *monitor, plan);
@@ -94,7 +96,9 @@ Result<sys::ProcessId> NodeRuntime::launch_container(Container& container, Monit
   ContainerStdio stdio{.log_path = container.record.log_path,
                        .tty = spec.tty,
                        .stdin_open = spec.stdin_open,
-                       .stdin_once = spec.stdin_once};
+                       .stdin_once = spec.stdin_once,
+                       .log_max_bytes = parts_.config.podshim.log_max_bytes,
+                       .log_max_files = static_cast<int>(parts_.config.podshim.log_max_files)};
   // A kubelet makes the folder itself; crictl and other clients expect it to come with the log.
   if (!stdio.log_path.empty()) TRY(sys::make_dirs(stdio.log_path.substr(0, stdio.log_path.rfind('/'))));
   return monitor.start_container(container.id, plan.program, std::move(clone), stdio, container.cgroup.oom_file(),

@@ -1,5 +1,7 @@
 // StopContainer and RemoveContainer. Truth is the kernel: a process that is gone has ended, whatever was or was not
 // told.
+#include <thread>
+
 #include "common/log.h"
 #include "common/sys/file.h"
 #include "shim/lifecycle/node_runtime.h"
@@ -93,17 +95,28 @@ Result<> NodeRuntime::remove_container(const std::string& id) {
   return {};
 }
 
+// What was killed just now is "running" to the monitor until its SIGCHLD was read.
+Result<> NodeRuntime::drop_from_monitor(const Container& container) {
+  auto monitor = container.sandbox->live_monitor();
+  if (!monitor) return {};
+  const auto end = std::chrono::steady_clock::now() + kKillPatience;
+  for (;;) {
+    auto dropped = monitor->remove_container(container.id);
+    if (dropped || dropped.error().kind == ErrorKind::unavailable) return {};
+    if (dropped.error().kind != ErrorKind::failed_precondition || std::chrono::steady_clock::now() > end)
+      return dropped;
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+}
+
 Result<> NodeRuntime::discard_container(const std::shared_ptr<Container>& container) {
   {
     std::lock_guard lock(container->mutex);
     if (container->removed) return {};
   }
   TRY(end_container(container, milliseconds(0)));
-  if (auto monitor = container->sandbox->live_monitor())
-    if (auto dropped = monitor->remove_container(container->id);
-        !dropped && dropped.error().kind != ErrorKind::unavailable)
-      return dropped;
   TRY(kill_rest(*container));  // a shared pid namespace: the tree may outlive its head
+  TRY(drop_from_monitor(*container));
   TRY(host().remove_cgroup(container->cgroup, kRemovePatience));
   TRY(sys::remove_file(exit_path(container->id)));
   {

@@ -110,6 +110,7 @@ class NodeRuntime : public Runtime, private MonitorEvents {
 
   // container_stop.cc
   Result<> end_container(const std::shared_ptr<Container>& container, std::chrono::milliseconds grace);
+  Result<> drop_from_monitor(const Container& container);
   Result<> kill_rest(const Container& container);
   bool wait_ended(Container& container, std::chrono::milliseconds patience) const;
   void settle_lost_exit(const std::shared_ptr<Container>& container);

