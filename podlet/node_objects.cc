@@ -138,7 +138,8 @@ void Node::sync_workloads() {
     if (at <= clock_.now()) workloads_dirty_ = true;
   // After a restart nothing is decided before every Pod was looked at: what was not seen is not "not ready".
   const bool all_known = std::ranges::all_of(pods_, [](const auto& p) { return p.second.seen.known; });
-  if (workloads_dirty_ && (all_known || draining_)) {
+  if (!all_known && !draining_) return;
+  if (workloads_dirty_) {
     workloads_dirty_ = false;
     workload_wakes_.clear();
     for (const auto& [key, object] : objects()) {

@@ -86,7 +86,7 @@ TEST_F(Exec, ManyAtOnce) {
   for (auto& t : callers) t.join();
   auto before = sys::list_dir("/proc/self/fd").value().size();
   for (int i = 0; i < 20; i++) ASSERT_TRUE(exec("true"));
-  EXPECT_EQ(sys::list_dir("/proc/self/fd").value().size(), before);
+  EXPECT_LE(sys::list_dir("/proc/self/fd").value().size(), before);  // a chore may have ended meanwhile
 }
 
 TEST_F(Exec, TheContainersEndEndsIt) {
