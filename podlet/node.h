@@ -106,6 +106,7 @@ class Node {
   // node_objects.cc
   void take_objects();
   void sync_pod_objects();
+  bool all_known() const;  // every Pod was looked at since the start
   void sync_workloads();
   void sync_workload(const kube::Workload& workload, const json::Value& source);
   void add_pod(kube::Pod pod, json::Value source, std::string owner, std::string hash);

@@ -133,12 +133,15 @@ void Node::sync_workload(const kube::Workload& w, const json::Value& template_so
   }
 }
 
+bool Node::all_known() const {
+  return std::ranges::all_of(pods_, [](const auto& p) { return p.second.seen.known; });
+}
+
 void Node::sync_workloads() {
   for (const auto& [key, at] : workload_wakes_)
     if (at <= clock_.now()) workloads_dirty_ = true;
   // After a restart nothing is decided before every Pod was looked at: what was not seen is not "not ready".
-  const bool all_known = std::ranges::all_of(pods_, [](const auto& p) { return p.second.seen.known; });
-  if (!all_known && !draining_) return;
+  if (!all_known() && !draining_) return;
   if (workloads_dirty_) {
     workloads_dirty_ = false;
     workload_wakes_.clear();

@@ -64,7 +64,7 @@ void Node::sync_pods() {
     auto found = pods_.find(uid);
     if (found != pods_.end()) submit_actions(found->second);
   }
-  bool again = workloads_dirty_;
+  bool again = workloads_dirty_ && (all_known() || draining_);
   for (auto& [uid, e] : pods_) {
     again = again || e.dirty;
     if (e.plan.wake) want_wake(*e.plan.wake);
