@@ -78,7 +78,8 @@ Result<> plan_bridge_address(const NetConf& conf, const Facts& facts, const Cidr
 void plan_bridge(const NetConf& conf, const Facts& facts, AddPlan& plan) {
   plan.bridge = conf.bridge;
   plan.create = !facts.bridge;
-  plan.bridge_nf_call = facts.bridge_netfilter && (!facts.bridge || !facts.bridge->nf_call);
+  // Only where the node routes for the Pods: a bridge of layer 2 alone is not pushed through the IP hooks.
+  plan.bridge_nf_call = conf.is_gateway && facts.bridge_netfilter && (!facts.bridge || !facts.bridge->nf_call);
   plan.bridge_up = !facts.bridge || !facts.bridge->up;
   plan.bridge_promisc = conf.promisc && (!facts.bridge || !facts.bridge->promisc);
   auto gateway = gateway_for(plan.result, Family::v4);

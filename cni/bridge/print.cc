@@ -40,12 +40,15 @@ std::string print(const AddPlan& p) {
        ", pod end " + p.pod_name + " mac " + p.pod_mac.str());
   node("port " + p.host_name + " up" + (p.hairpin ? ", hairpin" : "") + (p.isolated ? ", isolated" : "") + ", alias " +
        p.alias);
+  for (const auto& s : p.pod_sysctls) pod("sysctl " + s.key + " = " + s.value);
+  for (const auto& a : p.addresses)
+    if (a.address.is_v4()) pod("add address " + a.str() + " to " + p.pod_name);
+  pod(p.pod_name + " up");
+  for (const auto& a : p.addresses)
+    if (!a.address.is_v4()) pod("add address " + a.str() + " to " + p.pod_name);
+  for (const auto& r : p.routes) pod("add route " + route_text(r));
   for (const auto& n : p.neighbours) node("neighbour " + n.str() + " is " + p.pod_mac.str() + " on " + p.bridge);
   for (const auto& n : p.proxied) node("answer for " + n.str() + " on " + p.bridge);
-  for (const auto& s : p.pod_sysctls) pod("sysctl " + s.key + " = " + s.value);
-  for (const auto& a : p.addresses) pod("add address " + a.str() + " to " + p.pod_name);
-  pod(p.pod_name + " up");
-  for (const auto& r : p.routes) pod("add route " + route_text(r));
   pod("announce");
   return out;
 }

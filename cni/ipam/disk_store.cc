@@ -42,7 +42,13 @@ Result<State> DiskStore::load() {
   return state;
 }
 
-Result<> DiskStore::save(const State& state) { return sys::write_file_atomic(dir_ + "/leases", encode(state), 0600); }
+Result<> DiskStore::save(const State& state) {
+  // One name under the lock: what a killed process left there is written over, never left behind.
+  std::string path = dir_ + "/leases";
+  TRY(sys::write_file(path + ".new", encode(state), 0600));
+  if (std::rename((path + ".new").c_str(), path.c_str()) != 0) return fail(Error::sys("rename", path + ".new", path));
+  return {};
+}
 
 Result<std::string> read_boot_id() {
   auto text = TRY(sys::read_file("/proc/sys/kernel/random/boot_id"));

@@ -292,6 +292,25 @@ TEST_F(Bridge, EveryVersionGetsItsOwnForm) {
   EXPECT_EQ(code(plugin("bridge", "ADD", "a", bridge_conf("", "0.2.0"))), 1);
 }
 
+// Many at once, the bridge and the table not there yet: each gets its own address and no ADD fails.
+TEST_F(Bridge, ParallelAddsDoNotMeet) {
+  constexpr int kPods = 24;
+  std::string all;
+  ASSERT_TRUE(sys::write_file(dir_ + "/parallel.json", bridge_conf(), 0600));
+  for (int i = 0; i < kPods; i++) {
+    std::string name = "p" + std::to_string(i);
+    make_pod(name);
+    all += "(CNI_COMMAND=ADD CNI_CONTAINERID=" + name + " CNI_NETNS=" + pod(name) +
+           " CNI_IFNAME=eth0 CNI_PATH=" + cni_ + " " + cni_ + "/bridge < " + dir_ + "/parallel.json > " + dir_ +
+           "/out-" + name + " || echo failed " + name + ") & ";
+  }
+  EXPECT_EQ(sh(all + "wait").out, "") << sh("cat " + dir_ + "/out-*").out;
+  EXPECT_EQ(sh("grep -ho '\"10.42.0.[0-9]*/24' " + dir_ + "/out-* | sort -u | wc -l").out,
+            std::to_string(kPods) + "\n");
+  EXPECT_EQ(sh("nft list ruleset | grep -c 'chain guard'").out, "1\n");
+  EXPECT_EQ(in(pod("p0"), "busybox ping -c1 -W1 10.42.0.1 > /dev/null").rc, 0);
+}
+
 TEST_F(Bridge, DualStackAddIsQuick) {
   std::vector<double> all;
   for (int i = 0; i < 20; i++) {

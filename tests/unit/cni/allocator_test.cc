@@ -2,9 +2,12 @@
 #include "cni/ipam/allocator.h"
 
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <random>
 #include <set>
 
@@ -171,6 +174,32 @@ TEST_F(Disk, ABrokenFileOfThisBootIsAnErrorOfAnotherIsSetAside) {
   auto state = (*DiskStore::open(dir_, "net", "two", false))->load();
   ASSERT_TRUE(state);
   EXPECT_TRUE(sys::exists(dir_ + "/net/leases.bad"));
+}
+
+TEST_F(Disk, AKillAtAnyPointLeavesAStateThatReads) {
+  Request r{.network = "net", .attachment = who(1)};
+  r.config = *json::parse(R"({"ipam":{"subnet":"10.0.0.0/28","dataDir":")" + dir_ + R"("}})");
+  std::mt19937 random(11);
+  for (int i = 0; i < 60; i++) {
+    pid_t pid = ::fork();
+    if (pid == 0) {
+      for (;;) {
+        [[maybe_unused]] auto added = add(r, "boot");
+        [[maybe_unused]] auto freed = del(r, "boot");
+      }
+    }
+    ::usleep(static_cast<useconds_t>(200 + random() % 2000));
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    auto store = DiskStore::open(dir_, "net", "boot", true);
+    auto state = (*store)->load();
+    ASSERT_TRUE(state) << state.error().text();
+    EXPECT_LE(state->leases.size(), 1U);
+  }
+  EXPECT_TRUE(del(r, "boot"));
+  auto names = *sys::list_dir(dir_ + "/net");
+  for (const auto& name : names)
+    EXPECT_TRUE(name == "leases" || name == "lock" || name == "leases.new") << name;
 }
 
 TEST(NetConf, BadInputNamesTheField) {
