@@ -146,7 +146,7 @@ Result<> apply(const AddPlan& plan, Socket& node, const Fd& netns, Rollback& rol
   TRY(write_sysctls(plan.sysctls));  // after the rules: route_localnet needs its guard
   TRY(make_veth(plan, bridge, node, netns, rollback));
   std::optional<Result<Socket>> opened;
-  TRY(sys::in_netns(netns, [&]() -> Result<> {
+  TRY(sys::in_netns_here(netns, [&]() -> Result<> {
     opened = Socket::open(netlink::Protocol::route);
     return write_sysctls(plan.pod_sysctls);
   }));

@@ -12,6 +12,7 @@ using nft::Expressions;
 using nft::Type;
 
 constexpr std::array<Family, 2> kFamilies = {Family::v4, Family::v6};
+constexpr int kCommitTries = 5;
 constexpr std::int32_t kRaw = -300;  // before connection tracking
 constexpr std::int32_t kDstNat = -100;
 constexpr std::int32_t kSrcNat = 100;
@@ -146,18 +147,20 @@ void add_ruleset(nft::Transaction& t) {
 }
 
 Result<> commit(netlink::Socket& socket, const std::function<void(nft::Transaction&)>& fill) {
-  // Twice round at most: the table is missing, then another plugin made it between our two tries.
-  for (bool with_table : {false, true, false}) {
+  // Others make and remove the table meanwhile: between a refusal and the look at the table it may have come or gone.
+  bool with_table = false;
+  Result<> done;
+  for (int i = 0; i < kCommitTries; i++) {
     nft::Transaction t(kTable);
     if (with_table) add_ruleset(t);
     fill(t);
-    auto done = t.commit(socket);
-    if (done) return done;
-    bool table_missing = !with_table && done.error().is(ENOENT) && !TRY(nft::table_exists(socket, kTable));
-    bool made_meanwhile = with_table && done.error().is(EEXIST) && TRY(nft::table_exists(socket, kTable));
-    if (!table_missing && !made_meanwhile) return done;
+    done = t.commit(socket);
+    bool table_missing = !done && !with_table && done.error().is(ENOENT);
+    bool table_there = !done && with_table && done.error().is(EEXIST);
+    if (!table_missing && !table_there) return done;
+    with_table = !TRY(nft::table_exists(socket, kTable));
   }
-  return fail(Error::of(ErrorKind::unavailable, "nftables table", kTable, "comes and goes while it is changed"));
+  return done;
 }
 
 Result<std::vector<Cidr>> missing_subnets(netlink::Socket& socket, const std::vector<Cidr>& subnets) {

@@ -1,6 +1,5 @@
 #include "cni/skel/plugin.h"
 
-#include <malloc.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -74,7 +73,6 @@ std::expected<Request, Failure> read_request() {
 
 int run(const Plugin& plugin) {
   log::configure(plugin.name, log::Level::info);
-  ::mallopt(M_ARENA_MAX, 1);  // the thread that enters the Pod's namespace needs no arena of its own
   std::signal(SIGPIPE,
               SIG_IGN);  // a caller or a delegated plugin that closed its end is an EPIPE, not a death half way
   auto request = read_request();

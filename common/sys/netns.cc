@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <sys/vfs.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "common/sys/file.h"
@@ -23,6 +24,19 @@ Result<> in_netns(const Fd& netns, const std::function<Result<>()>& fn) {
       result = fail(Error::of(ErrorKind::internal, "in_netns", "exception", e.what()));
     }
   }).join();
+  return result;
+}
+
+Result<> in_netns_here(const Fd& netns, const std::function<Result<>()>& fn) {
+  Fd own = TRY(open("/proc/thread-self/ns/net", O_RDONLY));
+  if (::setns(netns.get(), CLONE_NEWNET) != 0) return fail(Error::sys("setns", "netns"));
+  Result<> result;
+  try {
+    result = fn();
+  } catch (const std::exception& e) {
+    result = fail(Error::of(ErrorKind::internal, "in_netns", "exception", e.what()));
+  }
+  if (::setns(own.get(), CLONE_NEWNET) != 0) ::abort();
   return result;
 }
 

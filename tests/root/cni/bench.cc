@@ -1,7 +1,7 @@
 // Wall time of ADD and DEL of the chain bridge + host-local + portmap: ours and Debian's, spawned the same way,
 // interleaved in one run in a namespace of its own; beside them the start of a program alone and a bare link delete.
 // Prints min and median ms.
-//   cni_bench [rounds [pause ms between operations]]
+//   cni_bench [rounds [pause ms between operations [directory for the leases]]]
 #include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
@@ -170,9 +170,9 @@ int main(int argc, char** argv) {
   g_pause_ms = argc > 2 ? std::atoi(argv[2]) : 0;
   if (::unshare(CLONE_NEWNS | CLONE_NEWNET) != 0) die("needs root");
   ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr);
-  char dir[] = "/tmp/podshim-cni-bench-XXXXXX";
-  if (::mkdtemp(dir) == nullptr) die("mkdtemp");
-  [[maybe_unused]] auto made = sys::write_file(std::string(dir) + "/pod", "", 0600);
+  std::string dir = std::string(argc > 3 ? argv[3] : "/tmp") + "/podshim-cni-bench-XXXXXX";
+  if (::mkdtemp(dir.data()) == nullptr) die("mkdtemp");
+  [[maybe_unused]] auto made = sys::write_file(dir + "/pod", "", 0600);
   auto node = netlink::Socket::open(netlink::Protocol::route);
   netlink::Batch b;
   netlink::change_link(b, {.name = "lo", .up = true});
