@@ -103,6 +103,9 @@ void plan_node(const NetConf& conf, bool routed, AddPlan& plan) {
   if (!conf.is_gateway) return;
   if (v4) {
     plan.sysctls.push_back({"net/ipv4/ip_forward", "1"});
+    // Of two that write ip_forward at once, both can find it set and nobody turns the links on (devinet_sysctl_forward
+    // restarts without the lock): the bridge says it for itself.
+    plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "forwarding"), "1"});
     plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "route_localnet"), "1"});
   }
   if (v6) plan.sysctls.push_back({"net/ipv6/conf/all/forwarding", "1"});
