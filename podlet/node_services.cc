@@ -76,7 +76,7 @@ void Node::allocate_services() {
 
 void Node::sync_services() {
   if (adopting_) {
-    adopting_ = std::ranges::any_of(pods_, [](const auto& p) { return !p.second.seen.known; });
+    adopting_ = !all_known();
     if (adopting_) return;
     services_dirty_ = true;
   }

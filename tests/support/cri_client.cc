@@ -4,9 +4,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cstdlib>
 #include <thread>
+
+#include "tests/support/node.h"
 
 namespace podshim::test {
 
@@ -123,14 +123,8 @@ cri::ContainerStatus CriClient::container_status(const std::string& id) {
   return response.status();
 }
 
-// Limits scale with the machine, as in node.h; the client stands alone for the bench.
-static int slow() {
-  const char* factor = std::getenv("PODSHIM_SLOW");
-  return factor != nullptr ? std::max(1, std::atoi(factor)) : 1;
-}
-
 bool CriClient::wait_state(const std::string& container, cri::ContainerState state, std::chrono::milliseconds limit) {
-  auto end = std::chrono::steady_clock::now() + limit * slow();
+  auto end = std::chrono::steady_clock::now() + limit * slowness();
   do {
     if (container_status(container).state() == state) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
