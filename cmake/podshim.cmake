@@ -16,6 +16,8 @@ if(PODSHIM_SANITIZE)
   if(PODSHIM_SANITIZE MATCHES undefined)
     list(APPEND PODSHIM_SANITIZE_FLAGS -fno-sanitize-recover=undefined)
   endif()
+  # For tests of budgets that an instrumented program cannot keep.
+  list(APPEND PODSHIM_SANITIZE_FLAGS -DPODSHIM_SANITIZED)
 endif()
 
 function(podshim_flags target)
@@ -23,11 +25,20 @@ function(podshim_flags target)
   target_link_options(${target} PRIVATE ${PODSHIM_SANITIZE_FLAGS})
 endfunction()
 
-# podshim_library(name SOURCES... LINK libs...): a static library of one room.
+# For a target with Boost.Asio: its fences are unknown to tsan, and stand beside locks that are not.
+function(podshim_uses_asio target)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-tsan>)
+endfunction()
+
+# podshim_library(name SOURCES... LINK libs...): a static library of one room. With PODSHIM_FUZZ it counts its edges and
+# shows its comparisons, in the one build that also serves the tests: what a fuzz target looks for is in the libraries.
 function(podshim_library name)
   cmake_parse_arguments(A "" "" "SOURCES;LINK" ${ARGN})
   add_library(${name} STATIC ${A_SOURCES})
   podshim_flags(${name})
+  if(PODSHIM_FUZZ)
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
   target_link_libraries(${name} PUBLIC ${A_LINK})
 endfunction()
 

@@ -34,19 +34,38 @@ struct PodshimConfig {
   std::string cgroup_parent = "/podshim";  // for Pods whose request names none
   std::int64_t pids_limit = 0;             // per container; 0 = none
   struct Rlimit {
-    std::int64_t soft = 0;
+    int resource = 0;       // RLIMIT_*
+    std::int64_t soft = 0;  // -1 = none
     std::int64_t hard = 0;
     bool operator==(const Rlimit&) const = default;
   };
   std::map<std::string, Rlimit> rlimits;  // "nofile": {soft, hard}; lower-case names of setrlimit(2)
   std::chrono::seconds cni_timeout{60};
-  std::int64_t log_max_bytes = 0;  // of one container log, rotated by the monitor; 0 = a kubelet does it
+  std::chrono::seconds pull_stall{30};  // a registry that sends next to nothing for so long is given up
+  std::int64_t log_max_bytes = 0;       // of one container log, rotated by the monitor; 0 = a kubelet does it
   std::int64_t log_max_files = 5;
+  IpAddress metrics_address = IpAddress::v4(0x7f000001);
+  int metrics_port = 0;  // 0 = no metrics are served
+  struct Streaming {
+    std::string address = "127.0.0.1";  // where exec, attach and port-forward are served
+    int port = 0;                       // 0 = any free one
+    std::string tls_cert, tls_key;      // PEM files; both or none
+    std::chrono::seconds idle{4 * 3600};
+  } streaming;
+};
+
+struct DnsUpstream {
+  IpAddress address;
+  int port = 53;
+  auto operator<=>(const DnsUpstream&) const = default;
 };
 
 struct NetproxyConfig {
   std::string source;  // "" = <podshim.state>/services
   std::string log_level = "info";
+  std::vector<Cidr> node_port_addresses;        // where node ports are served; empty = every local address
+  std::vector<DnsUpstream> dns_upstream;        // empty = the node's /etc/resolv.conf
+  std::chrono::milliseconds dns_timeout{4000};  // of one question, over all tries; a resolver gives up after 5 s
 };
 
 struct PodletConfig {
@@ -54,12 +73,14 @@ struct PodletConfig {
   std::string state = "/run/podlet";
   std::string services_dir;  // "" = <podshim.state>/services
   std::string log_level = "info";
+  std::optional<Cidr> load_balancer_pool;  // addresses for Services of type LoadBalancer; none = they stay pending
 };
 
 struct Config {
-  Cidr cluster_cidr;      // 10.42.0.0/16
-  Cidr service_cidr;      // 10.43.0.0/16
-  IpAddress cluster_dns;  // 10.43.0.10
+  Cidr cluster_cidr;             // 10.42.0.0/16
+  Cidr service_cidr;             // 10.43.0.0/16
+  IpAddress cluster_dns;         // 10.43.0.10; 0.0.0.0 ("none" in the file) = nobody serves cluster DNS
+  bool cluster_dns_set = false;  // the file says it; unsaid, the address is only kept free
   std::string cluster_domain = "cluster.local";
   std::string node_name;            // "" = hostname
   std::vector<IpAddress> node_ips;  // empty = source address of the default route, else the bridge's gateway
@@ -69,6 +90,8 @@ struct Config {
   PodletConfig podlet;
 
   Config();
+  // netproxy answers at cluster_dns and Pods are sent there: only where the file says so.
+  bool serves_dns() const { return cluster_dns_set && !cluster_dns.is_unspecified(); }
 };
 
 // Checks the whole document. `file` is for messages.

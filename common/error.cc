@@ -2,6 +2,8 @@
 
 #include <cstring>
 
+#include "common/shorten.h"
+
 namespace podshim {
 
 Error Error::sys(const char* op, std::string subject, std::string subject2, int err) {
@@ -22,11 +24,11 @@ Error Error::of(ErrorKind kind, const char* op, std::string subject, std::string
 
 std::string Error::text() const {
   std::string out = op;
-  if (!subject.empty()) out += (out.empty() ? "" : " ") + subject;
-  if (!subject2.empty()) out += " -> " + subject2;
-  if (kind == ErrorKind::os) out += ": " + errno_name(code);
-  if (!detail.empty()) out += ": " + detail;
-  for (const auto& frame : context) out += " (while: " + frame + ")";
+  if (!subject.empty()) out += (out.empty() ? "" : " ") + shorten(subject);
+  if (!subject2.empty()) out += " -> " + shorten(subject2);
+  if (kind == ErrorKind::os || (code != 0 && detail.empty())) out += ": " + errno_name(code);
+  if (!detail.empty()) out += ": " + shorten(detail);
+  for (const auto& frame : context) out += " (while: " + shorten(frame) + ")";
   return out;
 }
 
@@ -62,6 +64,10 @@ std::string_view kind_name(ErrorKind kind) {
       return "cancelled";
     case ErrorKind::unimplemented:
       return "unimplemented";
+    case ErrorKind::unauthenticated:
+      return "unauthenticated";
+    case ErrorKind::permission_denied:
+      return "permission_denied";
     case ErrorKind::internal:
       return "internal";
   }

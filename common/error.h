@@ -2,8 +2,10 @@
 //
 // `op` is a static string naming the operation ("mount", "open", "decode"), `subject` what it worked on (a path,
 // link, table, id), `subject2` the second operand where a call has two. `code` is an errno for ErrorKind::os, else 0
-// or a fitting errno. `context` holds the "while" frames, innermost first. Printed as
+// or a fitting errno, which is printed where no detail says more. `context` holds the "while" frames, innermost first.
+// Printed as
 //   mount overlay -> /rootfs: EINVAL (while: start container 3f2a)
+// Each part is shortened when it is printed: they come from clients, too.
 // Callers branch on `is(ENOENT)` and on `kind`, never on text. Value type; any thread.
 #pragma once
 
@@ -25,7 +27,9 @@ enum class ErrorKind {
   deadline_exceeded,
   cancelled,
   unimplemented,
-  internal,  // a broken invariant or a record that does not parse
+  unauthenticated,    // another service wants credentials, or does not take the ones it got
+  permission_denied,  // it knows who asks and says no
+  internal,           // a broken invariant or a record that does not parse
 };
 
 struct Error {
@@ -44,6 +48,8 @@ struct Error {
   static Error of(ErrorKind kind, const char* op, std::string subject, std::string detail = {});
 
   bool is(int err) const { return code == err; }
+  // Of descriptors or memory: it says something about us now, and nothing about the subject.
+  bool is_shortage() const { return kind == ErrorKind::os && (is(EMFILE) || is(ENFILE) || is(ENOMEM)); }
   std::string text() const;
   // Adds a frame: `return std::move(e).within("run sandbox " + id)`.
   Error within(std::string frame) &&;

@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <ctime>
 
+#include "common/shorten.h"
+
 namespace podshim::log {
 namespace {
 
@@ -56,6 +58,8 @@ bool parse_level(std::string_view text, Level* out) {
   return false;
 }
 
+bool enabled(Level level) { return level >= g_threshold; }
+
 void write(Level level, std::string_view message, Fields fields) {
   if (level < g_threshold) return;
   timespec now{};
@@ -75,7 +79,7 @@ void write(Level level, std::string_view message, Fields fields) {
     line += ' ';
     line += field.key;
     line += '=';
-    append_value(line, field.value);
+    append_value(line, shorten(field.value));
   }
   line += '\n';
   [[maybe_unused]] ssize_t n = ::write(STDERR_FILENO, line.data(), line.size());

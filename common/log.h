@@ -1,6 +1,6 @@
 // One structured line per event on stderr:
 //   2026-01-02T03:04:05.678Z info podshim: sandbox ready sandbox=3f2a ip=10.42.0.5
-// One write(2) a line, so lines of threads do not mix. Any thread; never after clone.
+// One write(2) a line, so lines of threads do not mix. A long value is shortened. Any thread; never after clone.
 // The lowest layer returns errors; the one who decides logs once, with ids.
 #pragma once
 
@@ -30,6 +30,7 @@ using Fields = std::initializer_list<Field>;
 void configure(std::string program, Level threshold);
 bool parse_level(std::string_view text, Level* out);
 
+bool enabled(Level level);  // for what is dear to put together
 void write(Level level, std::string_view message, Fields fields = {});
 inline void debug(std::string_view m, Fields f = {}) { write(Level::debug, m, f); }
 inline void info(std::string_view m, Fields f = {}) { write(Level::info, m, f); }

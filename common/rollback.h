@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/fault.h"
 #include "common/result.h"
 
 namespace podshim {
@@ -19,7 +20,10 @@ class Rollback {
   Rollback& operator=(const Rollback&) = delete;
   ~Rollback() { run(); }
 
-  void add(std::string step, std::function<Result<>()> undo) { steps_.push_back({std::move(step), std::move(undo)}); }
+  void add(std::string step, std::function<Result<>()> undo) {
+    steps_.push_back({std::move(step), std::move(undo)});
+    fault_point(steps_.back().name.c_str());
+  }
   void commit() { steps_.clear(); }
   void run() {
     while (!steps_.empty()) {

@@ -1,9 +1,11 @@
 #include "common/yaml.h"
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
 #include <cmath>
+#include <sstream>
 
 namespace podshim::yaml {
 namespace {
@@ -55,26 +57,76 @@ class Converter {
       for (const auto& item : node) out.push(TRY(convert(item, depth + 1)));
     } else if (node.IsMap()) {
       out = json::Value::object();
+      std::vector<YAML::Node> merged;
       for (const auto& pair : node) {
         if (!pair.first.IsScalar()) return fail(at(line, "a key that is not a plain word"));
         const auto& key = pair.first.Scalar();
+        if (key == "<<" && pair.first.Tag() != "!") {
+          merged.push_back(pair.second);
+          continue;
+        }
         if (out.find(key) != nullptr) return fail(at(pair.first.Mark().line + 1, "duplicate key \"" + key + "\""));
         auto value = TRY(convert(pair.second, depth + 1));
         value.line = pair.first.Mark().line + 1;
         out.as_object().emplace_back(key, std::move(value));
       }
+      for (const auto& from : merged) TRY(merge(from, depth, out));
     }
     out.line = line;
     return out;
   }
 
  private:
+  // YAML 1.1's merge key: a map, or a list of maps of which an earlier one wins; what the map says itself wins over
+  // all.
+  Result<> merge(const YAML::Node& from, int depth, json::Value& out) {
+    if (from.IsSequence()) {
+      for (const auto& one : from) {
+        if (!one.IsMap()) return fail(at(one.Mark().line + 1, "<<: is neither a map nor a list of maps"));
+        TRY(merge(one, depth + 1, out));
+      }
+      return {};
+    }
+    if (!from.IsMap()) return fail(at(from.Mark().line + 1, "<<: is neither a map nor a list of maps"));
+    auto value = TRY(convert(from, depth + 1));
+    for (auto& [key, member] : value.as_object())
+      if (out.find(key) == nullptr) out.as_object().emplace_back(key, std::move(member));
+    return {};
+  }
   Error at(int line, std::string why) const {
     return Error::invalid(file_ + ":" + std::to_string(line), std::move(why));
   }
   const std::string& file_;
   int nodes_ = 0;
 };
+
+// yaml-cpp takes a token that no document can begin with (",") for an empty document and does not go past it: a stream
+// without end. Two documents at one place are that.
+class Progress : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos == last_) throw YAML::ParserException(mark, "neither a document nor its end");
+    last_ = mark.pos;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {}
+  void OnMapEnd() override {}
+
+ private:
+  int last_ = -1;
+};
+
+void check_progress(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  for (Progress progress; parser.HandleNextDocument(progress);) {
+  }
+}
 
 void emit(YAML::Emitter& out, const json::Value& v) {
   if (v.is_array()) {
@@ -114,7 +166,9 @@ void emit(YAML::Emitter& out, const json::Value& v) {
 Result<std::vector<json::Value>> parse_all(std::string_view text, const std::string& file) {
   std::vector<json::Value> out;
   try {
-    for (const auto& document : YAML::LoadAll(std::string(text))) {
+    const std::string stream(text);
+    check_progress(stream);
+    for (const auto& document : YAML::LoadAll(stream)) {
       if (!document.IsDefined() || document.IsNull()) continue;
       out.push_back(TRY(Converter(file).convert(document, 0)));
     }

@@ -1,7 +1,7 @@
 // YAML documents as json::Value with source lines (yaml-cpp is seen only in yaml.cc).
 // Plain scalars follow the YAML 1.2 core schema as Kubernetes users expect: null, true/false, integers (also 0x, 0o),
-// floats; quoted ones are strings. Anchors and aliases work; a document of more than 1,000,000 nodes is refused (alias
-// bombs), as are duplicate keys. Errors carry file:line. Pure; any thread.
+// floats; quoted ones are strings. Anchors, aliases and merge keys (<<) work; a document of more than 1,000,000 nodes
+// is refused (alias bombs), as are duplicate keys. Errors carry file:line. Pure; any thread.
 #pragma once
 
 #include <string>

@@ -28,5 +28,10 @@ need_packages() {
   return $rc
 }
 
+# podshim makes /run/netns a mount, as ip-netns(8) does, and leaves it: somebody else may use it by then. Who has not
+# had it before takes it away again, which fails where a namespace is still bound there.
+remember_netns_dir() { mountpoint -q /run/netns && netns_dir=mounted || netns_dir=""; }
+restore_netns_dir() { [ -n "$netns_dir" ] || as_root umount /run/netns 2>/dev/null || true; }
+
 seconds() { date +%s.%N; }
 since() { awk -v a="$1" -v b="$(date +%s.%N)" 'BEGIN {printf "%.1f", b - a}'; }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kReplySize = 1024;  // what one refusal costs of the receive buffer, with the kernel's overhead
 constexpr std::size_t kMaxReceive = 32 << 20;
+constexpr int kDumpTries = 5;
 constexpr int kWatchBuffer = 4 << 20;
 
 Result<Fd> open_socket(std::uint32_t* port) {
@@ -95,6 +96,37 @@ Result<std::optional<TableIdentity>> Kernel::table() {
   auto message = netlink::next_message(datagram);
   if (!message) return fail(Error::of(ErrorKind::internal, "find table", kTable, "no answer"));
   return parse_table(*message);
+}
+
+Result<std::vector<Remembered>> Kernel::remembered(SetId map) {
+  for (int i = 0; i < kDumpTries; i++) {
+    std::vector<Remembered> out;
+    if (TRY(dump(map, out))) return out;
+  }
+  return fail(Error::sys("list elements", set_name(map), {}, EINTR));
+}
+
+Result<bool> Kernel::dump(SetId map, std::vector<Remembered>& out) {
+  netlink::Batch request;
+  request.begin("list elements", set_name(map), {}, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, NLM_F_DUMP,
+                nfgenmsg{.nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0, .res_id = 0});
+  request.put_string(NFTA_SET_ELEM_LIST_TABLE, kTable);
+  request.put_string(NFTA_SET_ELEM_LIST_SET, set_name(map));
+  TRY(send(request));
+  bool whole = true;
+  for (;;) {
+    ssize_t n = sys::retry([&] { return ::recv(fd_.get(), buffer_.data(), buffer_.size(), 0); });
+    if (n < 0) return fail(Error::sys("receive", "nfnetlink"));
+    netlink::Bytes datagram(buffer_.data(), static_cast<std::size_t>(n));
+    auto refusals = parse_refusals(datagram, request);
+    if (!refusals.empty() && refusals.front().error.is(ENOENT)) return true;
+    if (!refusals.empty()) return fail(std::move(refusals.front().error));
+    while (auto m = netlink::next_message(datagram)) {
+      whole = whole && (m->flags & NLM_F_DUMP_INTR) == 0;
+      if (m->type == NLMSG_DONE) return whole;
+      parse_remembered(*m, map, out);
+    }
+  }
 }
 
 Result<Watch> Watch::open(std::uint32_t own_port) {

@@ -28,9 +28,13 @@ class Kernel {
   Result<Outcome> commit(netlink::Batch& batch);
   // Our table as the kernel has it; nothing when there is none.
   Result<std::optional<TableIdentity>> table();
+  // The clients that one map remembers; none when there is no such map. Reads that map alone.
+  Result<std::vector<Remembered>> remembered(SetId map);
   std::uint32_t port() const { return port_; }
 
  private:
+  // False: the map changed its shape meanwhile, the dump has to be made again.
+  Result<bool> dump(SetId map, std::vector<Remembered>& out);
   Kernel(Fd fd, std::uint32_t port) : fd_(std::move(fd)), port_(port), buffer_(65536) {}
   void size_buffers(std::size_t bytes, std::size_t requests);
   Result<> send(netlink::Batch& batch);

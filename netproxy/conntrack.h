@@ -11,6 +11,7 @@ struct FlowCheck {
   std::vector<UdpFront> fronts;
   bool untranslated = false;     // look at flows without DNAT too
   std::optional<Cidr> services;  // see StaleFlows
+  LayoutFacts layout;            // its Pods, else who comes from outside; where node ports are served
   bool empty() const { return fronts.empty() && !services; }
 };
 

@@ -6,18 +6,11 @@
 namespace podshim::netproxy {
 namespace {
 
-std::vector<Element> fronts_of(const ServiceModel& model, const PortModel& port) {
-  ServiceModel one{.key = model.key, .vips = model.vips, .ports = {port}};
-  auto owned = elements_of(one).owned;
-  std::erase_if(owned, [](const Element& e) { return !is_front(e.set.kind); });
-  return owned;
-}
-
-std::string front_text(const Element& front, const PortModel& port) {
+std::string front_text(const Place& front, const PortModel& port) {
   auto protocol = std::string(kube::protocol_name(port.protocol));
-  if (front.set.kind == SetKind::np) return "node port " + protocol + " " + std::to_string(port.node_port);
-  std::size_t length = front.set.family == Family::v4 ? 4 : 16;
-  auto ip = IpAddress::from_bytes(front.set.family, front.key.view().first(length));
+  if (front.first.kind == SetKind::np) return "node port " + protocol + " " + std::to_string(port.node_port);
+  std::size_t length = front.first.family == Family::v4 ? 4 : 16;
+  auto ip = IpAddress::from_bytes(front.first.family, front.second.view().first(length));
   return ip.str() + " " + protocol + " " + std::to_string(port.port);
 }
 
@@ -67,12 +60,12 @@ std::vector<Backend> arrange(const std::vector<Backend>& applied, const std::vec
 }
 
 bool Plan::empty() const {
-  return chains.empty() && shared_changes.empty() &&
+  return chains.empty() && timeouts.empty() && shared_changes.empty() && forgotten.empty() && carried.empty() &&
          std::ranges::all_of(services, [](const ServicePlan& s) { return s.changes.empty(); });
 }
 
 std::size_t Plan::size() const {
-  std::size_t n = shared_changes.size() + chains.size();
+  std::size_t n = shared_changes.size() + chains.size() + timeouts.size() + forgotten.size() + carried.size();
   for (const auto& s : services) n += s.changes.size();
   return n;
 }
@@ -80,7 +73,24 @@ std::size_t Plan::size() const {
 std::size_t Applied::PlaceHash::operator()(const Place& p) const {
   auto view = p.second.view();
   auto h = std::hash<std::string_view>{}({reinterpret_cast<const char*>(view.data()), view.size()});
-  return h ^ (static_cast<std::size_t>(p.first.kind) << 8) ^ static_cast<std::size_t>(p.first.family);
+  return h ^ (p.first.seconds << 16) ^ (static_cast<std::size_t>(p.first.kind) << 8) ^
+         static_cast<std::size_t>(p.first.family);
+}
+
+std::size_t Applied::SharedHash::operator()(const Shared& s) const {
+  auto view = s.second.bytes();
+  auto h = std::hash<std::string_view>{}({reinterpret_cast<const char*>(view.data()), view.size()});
+  return h ^ static_cast<std::size_t>(s.first);
+}
+
+Applied::Shared Applied::shared_of(const Element& e) {
+  std::size_t length = e.set.family == Family::v4 ? 4 : 16;
+  return {e.set.kind, IpAddress::from_bytes(e.set.family, e.key.view().first(length))};
+}
+
+Applied::Applied(LayoutFacts layout) : layout_(std::move(layout)) {
+  for (const auto& chain : layout_chains(layout_))
+    if (chain.class_id && class_of(*chain.class_id)) classes_.insert(*chain.class_id);
 }
 
 const ServiceModel* Applied::find(const std::string& key) const {
@@ -88,31 +98,40 @@ const ServiceModel* Applied::find(const std::string& key) const {
   return it == services_.end() ? nullptr : &it->second;
 }
 
-ServiceModel Applied::without_conflicts(ServiceModel model, const std::map<Place, std::string>& claimed,
-                                        const std::set<Place>& released, std::vector<Conflict>& conflicts) const {
+ServiceModel Applied::without_conflicts(ServiceModel model, const Claimed& claimed, const std::set<Place>& released,
+                                        std::vector<Conflict>& conflicts) const {
   auto owner_of = [&](const Place& place) -> const std::string* {
     if (auto it = claimed.find(place); it != claimed.end()) return &it->second;
     if (released.contains(place)) return nullptr;
     auto it = owners_.find(place);
     return it == owners_.end() ? nullptr : &it->second;
   };
+  auto taken = [&](const PortModel& port, const Place& front) {
+    const auto* owner = owner_of(front);
+    if (owner == nullptr || *owner == model.key) return false;
+    conflicts.push_back({front_text(front, port), *owner});
+    return true;
+  };
   std::erase_if(model.ports, [&](const PortModel& port) {
-    bool taken = false;
-    for (const auto& front : fronts_of(model, port)) {
-      const auto* owner = owner_of({front.set, front.key});
-      if (owner == nullptr || *owner == model.key) continue;
-      conflicts.push_back({front_text(front, port), *owner});
-      taken = true;
-    }
-    return taken;
+    bool any = false;
+    for (const auto& ip : model.vips)
+      if (ip.family() == port.family) any = taken(port, front_place(port, ip)) || any;
+    if (port.node_port != 0) any = taken(port, node_port_place(port)) || any;
+    return any;
   });
-  if (model.ports.empty()) model.vips.clear();
+  // An external address is somebody's word only: losing one costs the Service no more than that.
+  for (auto& port : model.ports)
+    for (const auto& ip : model.external)
+      if (ip.family() == port.family && taken(port, front_place(port, ip))) port.withheld.push_back(ip);
+  if (model.ports.empty()) {
+    model.vips.clear();
+    model.external.clear();
+  }
   return model;
 }
 
-ServicePlan Applied::plan_service(ServiceModel model, std::map<Place, std::string>& claimed,
-                                  const std::set<Place>& released, std::map<Place, SharedDelta>& shared,
-                                  std::set<std::uint32_t>& classes) const {
+ServicePlan Applied::plan_service(ServiceModel model, Claimed& claimed, const std::set<Place>& released,
+                                  SharedDeltas& shared, std::set<std::uint32_t>& classes) const {
   ServicePlan out;
   out.desired = without_conflicts(std::move(model), claimed, released, out.conflicts);
   static const ServiceModel kNone;
@@ -120,13 +139,14 @@ ServicePlan Applied::plan_service(ServiceModel model, std::map<Place, std::strin
   if (applied == nullptr) applied = &kNone;
   for (auto& port : out.desired.ports) {
     auto old = std::ranges::find_if(applied->ports, [&](const PortModel& p) { return p.same_port(port); });
-    if (old != applied->ports.end()) port.backends = arrange(old->backends, port.backends);
+    if (old == applied->ports.end()) continue;
+    port.backends = arrange(old->backends, port.backends);
+    port.local = arrange(old->local, port.local);
   }
   auto before_parts = elements_of(*applied);
   auto after = elements_of(out.desired);
   out.changes = diff(before_parts.owned, after.owned);
-  for (const auto& e : after.owned)
-    if (is_front(e.set.kind)) claimed.emplace(Place(e.set, e.key), out.desired.key);
+  for (auto& place : front_places(out.desired)) claimed.emplace(std::move(place), out.desired.key);
   auto count = [&](const std::vector<Element>& list, int delta) {
     for (const auto& e : list) {
       auto& entry = shared[{e.set, e.key}];
@@ -142,27 +162,25 @@ ServicePlan Applied::plan_service(ServiceModel model, std::map<Place, std::strin
 
 Plan Applied::plan(std::vector<ServiceModel> desired) const {
   Plan plan;
-  std::map<Place, std::string> claimed;
+  std::pmr::monotonic_buffer_resource pool;
+  Claimed claimed(&pool);
   std::set<Place> released;
-  std::map<Place, SharedDelta> shared;
+  SharedDeltas shared(&pool);
   std::set<std::uint32_t> classes;
   // Who has a front and wants it still keeps it, wherever it stands in the list.
   for (const auto& model : desired) {
-    std::set<Place> wanted;
-    for (const auto& e : elements_of(model).owned)
-      if (is_front(e.set.kind)) wanted.emplace(e.set, e.key);
     const auto* applied = find(model.key);
     if (applied == nullptr) continue;
-    for (const auto& e : elements_of(*applied).owned)
-      if (is_front(e.set.kind) && !wanted.contains({e.set, e.key})) released.emplace(e.set, e.key);
+    auto wanted = front_places(model);
+    for (auto& place : front_places(*applied))
+      if (std::ranges::find(wanted, place) == wanted.end()) released.insert(std::move(place));
   }
   for (auto& model : desired)
     plan.services.push_back(plan_service(std::move(model), claimed, released, shared, classes));
-  for (auto klass : classes)
-    if ((klass & 0xffff) != 0 && !classes_.contains(klass)) plan.chains.push_back(chain_of_class(klass));
+  find_new(classes, plan);
   for (auto& [place, entry] : shared) {
     if (entry.delta == 0) continue;
-    auto it = shared_.find(place);
+    auto it = shared_.find(shared_of(entry.element));
     int had = it == shared_.end() ? 0 : it->second;
     if (had == 0 || had + entry.delta == 0) plan.shared_changes.push_back({had == 0, entry.element});
     plan.shared.push_back(std::move(entry));
@@ -170,10 +188,47 @@ Plan Applied::plan(std::vector<ServiceModel> desired) const {
   return plan;
 }
 
+void Applied::find_new(const std::set<std::uint32_t>& classes, Plan& plan) const {
+  std::set<Timeout> timeouts;
+  for (const auto& service : plan.services)
+    for (const auto& timeout : timeouts_of(service.desired))
+      if (!timeouts_.contains(timeout)) timeouts.insert(timeout);
+  plan.timeouts.assign(timeouts.begin(), timeouts.end());
+  auto wanted = classes;
+  if (services_.empty())  // the maps are empty: a walk of nothing
+    for (auto id : without_chain_near(classes)) wanted.insert(id);
+  for (auto id : wanted)
+    if (auto klass = class_of(id); klass && !classes_.contains(id)) plan.chains.push_back(balance_chain(*klass));
+}
+
+std::vector<std::uint32_t> Applied::without_chain_near(const std::set<std::uint32_t>& classes) const {
+  std::vector<std::uint32_t> out;
+  auto add = [&](Class klass, std::uint32_t n) {
+    klass.n = n;
+    if (n >= 1 && n <= kMaxEndpoints && !classes_.contains(klass.id())) out.push_back(klass.id());
+  };
+  for (std::uint32_t distance = 1; distance <= kEndpointsAhead; distance++) {
+    for (auto id : classes) {
+      auto klass = class_of(id);
+      if (!klass || !in_large_map(*klass)) continue;
+      add(*klass, klass->n + distance);
+      if (klass->n > distance) add(*klass, klass->n - distance);
+    }
+  }
+  return out;
+}
+
+std::optional<Chain> Applied::ahead() const {
+  auto missing = without_chain_near(met_);
+  if (missing.empty()) return std::nullopt;
+  return balance_chain(*class_of(missing.front()));
+}
+
 void Applied::accept(Plan plan) {
   for (auto& service : plan.services) {
     for (const auto& change : service.changes) {
       if (!is_front(change.element.set.kind)) continue;
+      if (change.add && change.element.set.kind == SetKind::svc) met_.insert(change.element.data.as_number());
       Place place(change.element.set, change.element.key);
       if (change.add) {
         owners_[place] = service.desired.key;
@@ -188,19 +243,25 @@ void Applied::accept(Plan plan) {
     }
   }
   for (const auto& entry : plan.shared) {
-    auto& n = shared_[{entry.element.set, entry.element.key}];
+    auto shared = shared_of(entry.element);
+    auto& n = shared_[shared];
     n += entry.delta;
-    if (n == 0) shared_.erase({entry.element.set, entry.element.key});
+    if (n == 0) shared_.erase(shared);
   }
   for (const auto& chain : plan.chains) classes_.insert(*chain.class_id);
+  timeouts_.insert(plan.timeouts.begin(), plan.timeouts.end());
 }
 
 Ruleset Applied::ruleset() const {
   std::vector<ServiceModel> models;
   for (const auto& [key, model] : services_) models.push_back(model);
   auto out = build_ruleset(layout_, models);
-  for (auto klass : classes_) {
-    auto chain = chain_of_class(klass);
+  for (const auto& timeout : timeouts_) {
+    SetId id{SetKind::aff, timeout.family, timeout.seconds};
+    if (std::ranges::find(out.sets, id, &SetDecl::id) == out.sets.end()) add_timeout(timeout, out);
+  }
+  for (auto id : classes_) {
+    auto chain = balance_chain(*class_of(id));
     if (std::ranges::find(out.chains, chain.name, &Chain::name) == out.chains.end())
       out.chains.push_back(std::move(chain));
   }

@@ -5,9 +5,11 @@
 #pragma once
 
 #include <map>
+#include <memory_resource>
 #include <set>
 #include <unordered_map>
 
+#include "netproxy/affinity.h"
 #include "netproxy/build.h"
 
 namespace podshim::netproxy {
@@ -42,20 +44,26 @@ struct SharedDelta {
 
 struct Plan {
   std::vector<ServicePlan> services;
-  std::vector<Chain> chains;  // of classes met for the first time
+  std::vector<Chain> chains;      // of classes met for the first time
+  std::vector<Timeout> timeouts;  // of session affinity, met for the first time
   std::vector<SharedDelta> shared;
   std::vector<Change> shared_changes;
+  // What the kernel remembers of clients, put here by who read it: to be deleted, and to be carried into a new table.
+  std::vector<Remembered> forgotten, carried;
   bool empty() const;        // nothing for the kernel
   std::size_t size() const;  // elements changed
 };
 
 class Applied {
  public:
-  explicit Applied(LayoutFacts layout) : layout_(std::move(layout)) {}
+  explicit Applied(LayoutFacts layout);
 
   // A model with neither vips nor ports takes the Service away.
   Plan plan(std::vector<ServiceModel> desired) const;
   void accept(Plan plan);
+  // The next chain that a Service scaled by a few endpoints would ask for, for a quiet moment: it costs a walk of the
+  // map it looks into. Nothing: all are there.
+  std::optional<Chain> ahead() const;
 
   const ServiceModel* find(const std::string& key) const;
   const std::map<std::string, ServiceModel>& services() const { return services_; }
@@ -64,21 +72,35 @@ class Applied {
   Ruleset ruleset() const;
 
  private:
-  using Place = std::pair<SetId, Bytes>;
   struct PlaceHash {
     std::size_t operator()(const Place& p) const;
   };
 
-  ServiceModel without_conflicts(ServiceModel model, const std::map<Place, std::string>& claimed,
-                                 const std::set<Place>& released, std::vector<Conflict>& conflicts) const;
-  ServicePlan plan_service(ServiceModel model, std::map<Place, std::string>& claimed, const std::set<Place>& released,
-                           std::map<Place, SharedDelta>& shared, std::set<std::uint32_t>& classes) const;
+  // Of one plan() and as large as it: they come from a pool of its own, whose room is given back as a whole. Scattered
+  // among what stays, it would keep twice the pages.
+  using Claimed = std::pmr::map<Place, std::string>;
+  using SharedDeltas = std::pmr::map<Place, SharedDelta>;
+  ServiceModel without_conflicts(ServiceModel model, const Claimed& claimed, const std::set<Place>& released,
+                                 std::vector<Conflict>& conflicts) const;
+  ServicePlan plan_service(ServiceModel model, Claimed& claimed, const std::set<Place>& released, SharedDeltas& shared,
+                           std::set<std::uint32_t>& classes) const;
+  void find_new(const std::set<std::uint32_t>& classes, Plan& plan) const;
+  // Classes a few endpoints away, the nearest first; may hold doubles.
+  std::vector<std::uint32_t> without_chain_near(const std::set<std::uint32_t>& classes) const;
 
   LayoutFacts layout_;
   std::map<std::string, ServiceModel> services_;
-  std::unordered_map<Place, int, PlaceHash> shared_;
+  // Both kinds of shared elements are an address, once or twice: tens of thousands of them are counted.
+  using Shared = std::pair<SetKind, IpAddress>;
+  struct SharedHash {
+    std::size_t operator()(const Shared& s) const;
+  };
+  static Shared shared_of(const Element& e);
+  std::unordered_map<Shared, int, SharedHash> shared_;
   std::unordered_map<Place, std::string, PlaceHash> owners_;
   std::set<std::uint32_t> classes_;  // chains are never taken away: a packet may be on its way to one
+  std::set<std::uint32_t> met_;      // of these, what cluster and external addresses had or have
+  std::set<Timeout> timeouts_;       // nor are sets of a timeout: what they hold ends by itself
 };
 
 }  // namespace podshim::netproxy

@@ -13,16 +13,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kForever{-1};
 
-Result<Fd> stop_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
-  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
-  if (!fd) return fail(Error::sys("signalfd", "SIGTERM"));
-  return fd;
-}
-
 std::chrono::milliseconds until(std::optional<Clock::time_point> when) {
   if (!when) return kForever;
   auto left = *when - Clock::now();
@@ -47,17 +37,30 @@ void on_notification(LoopParts& parts) {
 
 }  // namespace
 
+Result<Fd> stop_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  ::sigprocmask(SIG_BLOCK, &set, nullptr);
+  Fd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return fail(Error::sys("signalfd", "SIGTERM"));
+  return fd;
+}
+
 Result<> run_loop(LoopParts parts) {
-  auto signals = TRY(stop_signals());
   for (;;) {
     if (auto due = parts.status.due(); due && *due <= Clock::now()) write_status(parts.status);
     auto wait = kForever;
-    for (auto when : {parts.proxy.wake_at(), parts.status.due()}) {
+    for (auto when : {parts.proxy.wake_at(), parts.status.due(), parts.health.due()}) {
       auto left = until(when);
       if (left != kForever) wait = wait == kForever ? left : std::min(wait, left);
     }
     if (parts.tracker.has_pending()) wait = std::chrono::milliseconds(0);
-    pollfd fds[] = {{signals.get(), POLLIN, 0}, {parts.source.fd(), POLLIN, 0}, {parts.watch.fd(), POLLIN, 0}};
+    pollfd fds[] = {{parts.signals.get(), POLLIN, 0},
+                    {parts.source.fd(), POLLIN, 0},
+                    {parts.watch.fd(), POLLIN, 0},
+                    {parts.health.fd(), POLLIN, 0}};
     if (::poll(fds, std::size(fds), static_cast<int>(wait.count())) < 0 && errno != EINTR)
       return fail(Error::sys("poll", "events"));
     if (fds[0].revents != 0) break;
@@ -67,6 +70,9 @@ Result<> run_loop(LoopParts parts) {
     }
     if (fds[2].revents != 0) on_notification(parts);
     parts.proxy.sync(Clock::now());
+    parts.health.handle(Clock::now());
+    // Behind the table: who learns of a name finds it served.
+    if (parts.names != nullptr) parts.names->publish();
   }
   write_status(parts.status);
   log::info("stopped; the rules stay");

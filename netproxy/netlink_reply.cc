@@ -59,6 +59,28 @@ bool touches_our_table(netlink::Bytes datagram, std::uint32_t own_port) {
   return false;
 }
 
+void parse_remembered(const Message& m, SetId map, std::vector<Remembered>& out) {
+  if (m.type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM)) return;
+  auto bytes = [](const Attributes& element, std::uint16_t type) {
+    Bytes value;
+    auto raw = element.nested(type).find(NFTA_DATA_VALUE);
+    if (!raw || raw->size() > value.raw.size()) return value;
+    std::memcpy(value.raw.data(), raw->data(), raw->size());
+    value.size = static_cast<std::uint8_t>(raw->size());
+    return value;
+  };
+  m.attributes<nfgenmsg>().nested(NFTA_SET_ELEM_LIST_ELEMENTS).each([&](const netlink::Attribute& a) {
+    Attributes element(a.payload);
+    auto left = element.find(NFTA_SET_ELEM_EXPIRATION);
+    Remembered r{.map = map, .key = bytes(element, NFTA_SET_ELEM_KEY), .data = bytes(element, NFTA_SET_ELEM_DATA)};
+    if (r.key.size == 0 || r.data.size == 0 || !left || left->size() != sizeof r.expires_ms) return;
+    std::memcpy(&r.expires_ms, left->data(), sizeof r.expires_ms);
+    r.expires_ms = be64toh(r.expires_ms);
+    // The kernel takes no more than the map's own timeout, and 0 for "none left".
+    if (r.expires_ms != 0 && r.expires_ms <= std::uint64_t{map.seconds} * 1000) out.push_back(r);
+  });
+}
+
 std::optional<TableIdentity> parse_table(const Message& m) {
   auto a = m.attributes<nfgenmsg>();
   auto handle = a.find(NFTA_TABLE_HANDLE);

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/netlink/message.h"
+#include "netproxy/affinity.h"
 
 namespace podshim::netproxy {
 
@@ -26,5 +27,8 @@ struct TableIdentity {
   bool operator==(const TableIdentity&) const = default;
 };
 std::optional<TableIdentity> parse_table(const netlink::Message& message);
+
+// The clients in one message of a dump of the map. One without an endpoint or a time is left out.
+void parse_remembered(const netlink::Message& message, SetId map, std::vector<Remembered>& out);
 
 }  // namespace podshim::netproxy

@@ -30,12 +30,12 @@ class Translator {
     family_known_ = true;
   }
   // Loads the key into registers from 0 on and returns the first free one.
-  int load(const Key& key, Family f) {
+  int load(const Key& key, Family f) { return load(key.fields, key.modulus, f, 0); }
+  int load(const std::vector<Field>& fields, std::uint32_t modulus, Family f, int reg) {
     bool v4 = f == Family::v4;
-    for (auto field : key.fields)
+    for (auto field : fields)
       if (field == Field::saddr || field == Field::daddr) need_family(f);
-    int reg = 0;
-    for (auto field : key.fields) {
+    for (auto field : fields) {
       switch (field) {
         case Field::saddr:
           out_.source(v4, reg);
@@ -50,7 +50,7 @@ class Translator {
           out_.payload(Expressions::Base::transport, 2, 2, reg);
           break;
         case Field::slot:
-          out_.random(key.modulus, reg);
+          out_.random(modulus, reg);
           break;
         case Field::klass:
           out_.priority(reg);
@@ -61,9 +61,11 @@ class Translator {
         case Field::ct_dport:
           out_.ct_original_destination_port(reg);
           break;
+        case Field::ct_reply_sport:
+          out_.ct_reply_source_port(reg);
+          break;
       }
-      bool address = field == Field::saddr || field == Field::daddr || field == Field::ct_daddr;
-      reg += address && !v4 ? 4 : 1;
+      reg += is_address(field) && !v4 ? 4 : 1;
     }
     return reg;
   }
@@ -73,19 +75,32 @@ class Translator {
     auto number = protocol_number(t.protocol);
     out_.meta(Expressions::Meta::l4proto).equal(bytes_of(number));
   }
+  void put(const term::LocalSaddr&) {
+    std::uint32_t local = RTN_LOCAL;
+    out_.fib_source_type().equal(bytes_of(local));
+  }
   void put(const term::LocalDaddr&) {
     std::uint32_t local = RTN_LOCAL;
     out_.fib_destination_type().equal(bytes_of(local));
   }
   void put(const term::Dnatted&) { out_.status_dnat(); }
   void put(const term::Saddr& t) {
-    auto network = t.cidr.network();
-    need_family(network.family());
-    out_.source(network.is_v4());
+    need_family(t.cidr.address.family());
+    out_.source(t.cidr.address.is_v4());
+    within(t.cidr);
+  }
+  void put(const term::Daddr& t) {
+    need_family(t.cidr.address.family());
+    out_.destination(t.cidr.address.is_v4(), 0);
+    within(t.cidr);
+  }
+  // The address in register 0.
+  void within(const Cidr& cidr) {
+    auto network = cidr.network();
     std::vector<std::uint8_t> mask(network.bytes().size());
-    for (int i = 0; i < t.cidr.prefix; i++)
+    for (int i = 0; i < cidr.prefix; i++)
       mask[static_cast<std::size_t>(i / 8)] |= static_cast<std::uint8_t>(0x80 >> i % 8);
-    if (t.cidr.prefix != network.bits()) out_.mask(mask);
+    if (cidr.prefix != network.bits()) out_.mask(mask);
     out_.equal(network.bytes());
   }
   void put(const term::In& t) {
@@ -103,6 +118,13 @@ class Translator {
     load(t.key, t.map.family);
     out_.map(set_name(t.map)).dnat(v4, v4 ? 1 : 4);
   }
+  void put(const term::Update& t) {
+    auto f = t.map.family;
+    int free = load(t.key, f);
+    load(t.data, 0, f, free);
+    out_.update(set_name(t.map), free);
+  }
+  void put(const term::Counter&) { out_.counter(); }
   void put(const term::Jump& t) { out_.jump(t.chain); }
   void put(const term::Goto& t) { out_.go_to(t.chain); }
   void put(const term::Return&) { out_.leave(); }
@@ -122,11 +144,14 @@ std::string rule_requirement(const Rule& rule) {
   std::string out;
   auto need = [&](std::string_view name) { (out += out.empty() ? "" : " ") += name; };
   for (const auto& term : rule.terms) {
-    if (std::holds_alternative<term::LocalDaddr>(term)) need("fib (nft_fib_inet)");
+    if (std::holds_alternative<term::LocalDaddr>(term) || std::holds_alternative<term::LocalSaddr>(term))
+      need("fib (nft_fib_inet)");
     if (std::holds_alternative<term::Dnatted>(term)) need("ct (nft_ct)");
     if (std::holds_alternative<term::Reject>(term)) need("reject (nft_reject_inet)");
     if (std::holds_alternative<term::Masquerade>(term)) need("masq (nft_masq)");
     if (std::holds_alternative<term::Dnat>(term)) need("nat (nft_nat) numgen (nft_numgen)");
+    if (std::holds_alternative<term::Update>(term)) need("dynset (nft_set_hash)");
+    if (std::holds_alternative<term::Counter>(term)) need("counter (nft_counter)");
   }
   return out.empty() ? "nf_tables rule: " + std::to_string(rule.terms.size()) + " terms" : out;
 }

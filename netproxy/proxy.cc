@@ -19,6 +19,8 @@ constexpr auto kRetryFirst = std::chrono::seconds(1);
 constexpr int kRetryDoublings = 6;  // up to 64 s
 constexpr std::size_t kLoggedText = 4000;
 constexpr auto kCalm = std::chrono::seconds(5);
+constexpr int kAtOnce = 4;  // foreign changes, each shortly after a build, that are answered without a pause
+constexpr auto kQuiet = std::chrono::milliseconds(300);
 
 double ms_since(Clock::time_point t) { return std::chrono::duration<double, std::milli>(Clock::now() - t).count(); }
 
@@ -38,12 +40,33 @@ std::vector<ServiceModel> Proxy::models(const std::vector<std::string>& keys) {
   for (const auto& key : keys) {
     out.push_back(parts_.tracker.model(key));
     report_not_served(key);
+    if (parts_.health == nullptr) continue;
+    const auto* service = parts_.tracker.service(key);
+    auto check = service == nullptr ? std::nullopt
+                                    : health_check_of(*service, parts_.tracker.slices(key), parts_.tracker.facts());
+    parts_.health->set(key, std::move(check), Clock::now());
   }
   return out;
 }
 
+// The table that is made anew knows living Services only: what it needs of the others is kept until it is made. Returns
+// the living.
+std::vector<std::string> Proxy::set_pending_aside() {
+  std::vector<std::string> living;
+  for (auto& pending : parts_.tracker.take_pending()) {
+    bool came = false;
+    if (const auto* old = applied_.find(pending.key))
+      for (auto& front : changed_fronts(*old, parts_.tracker.model(pending.key), &came))
+        if (front.removed) suspects_.removed.push_back(std::move(front));
+    bool lives = parts_.tracker.service(pending.key) != nullptr;
+    (lives ? living : gone_).push_back(std::move(pending.key));
+  }
+  models(gone_);  // tells the others of it
+  return living;
+}
+
 void Proxy::rebuild(Clock::time_point now) {
-  parts_.tracker.take_pending();
+  set_pending_aside();
   quarantine_.clear();
   waiting_.clear();
   auto keys = parts_.tracker.services();
@@ -58,36 +81,42 @@ void Proxy::rebuild(Clock::time_point now) {
   std::vector<ServiceModel> first;
   if (in_one) std::swap(first, all);
   bool done = false;
-  unwatched([&] {
+  rebuild_due_.reset();
+  unwatched(now, [&] {
+    // What waits to be read was before the table that is made now: a flush is told in several messages, and those that
+    // came behind the first are no second one.
+    if (parts_.watch != nullptr) (void)parts_.watch->read();
     done = load_layout(std::move(first), since, now);
     for (std::size_t i = 0; done && i < all.size(); i += kBatchServices) {
       auto begin = all.begin() + static_cast<std::ptrdiff_t>(i);
       auto end = all.begin() + static_cast<std::ptrdiff_t>(std::min(i + kBatchServices, all.size()));
       commit({std::make_move_iterator(begin), std::make_move_iterator(end)}, since, now);
     }
-    ::malloc_trim(0);  // a build makes and drops much more than what stays
   });
   if (!done) {
     rebuild_due_ = now + pause_of(rebuild_tries_++);
     return;
   }
   rebuild_tries_ = 0;
-  rebuild_due_.reset();
   remember_table();
   last_rebuild_ = now;
   log::info(
       "table built",
       {{"services", applied_.services().size()}, {"in_place", in_one ? "yes" : "no"}, {"ms", ms_text(ms_since(now))}});
+  for (const auto& key : std::exchange(gone_, {}))
+    if (parts_.tracker.service(key) == nullptr) parts_.status.removed(key);
   // What nobody watched meanwhile: every UDP flow is compared.
-  suspects_ = {.untranslated = true, .range = service_cidr_};
+  suspects_ = {.services = {}, .removed = std::move(suspects_.removed), .untranslated = true, .range = service_cidr_};
   for (const auto& [key, model] : applied_.services()) suspects_.services.insert(key);
   check_flows(now);
+  trim_ = true;
 }
 
 bool Proxy::load_layout(std::vector<ServiceModel> first, const Since& since, Clock::time_point now) {
   for (;;) {
     Applied fresh(applied_.layout());
     auto plan = fresh.plan(first);
+    plan.carried = clients_to_carry(plan);
     auto batch = render_replace(applied_.layout(), plan);
     auto bytes = batch.batch.bytes().size();
     auto outcome = parts_.kernel.commit(batch.batch);
@@ -114,7 +143,8 @@ bool Proxy::load_layout(std::vector<ServiceModel> first, const Since& since, Clo
 
 void Proxy::sync(Clock::time_point now) {
   if (!loaded_ || (rebuild_due_ && *rebuild_due_ <= now)) {
-    if (!rebuild_due_ || *rebuild_due_ <= now) rebuild(now);
+    if (!rebuild_due_ || *rebuild_due_ <= now) return rebuild(now);
+    models(set_pending_aside());
     return;
   }
   std::vector<std::string> keys;
@@ -137,20 +167,25 @@ void Proxy::sync(Clock::time_point now) {
   if (recheck_due_ && *recheck_due_ <= now) {
     recheck_due_.reset();
     drop_flows(std::exchange(recheck_, {}));
+    forget_again(std::exchange(recheck_clients_, {}), now);
+    // A build makes and drops much more than what stays; the quiet moment after it is now.
+    if (std::exchange(trim_, false)) ::malloc_trim(0);
   }
+  if (ahead_due_ && *ahead_due_ <= now && keys.empty()) make_ahead(now);
   check_flows(now);
 }
 
 void Proxy::commit(std::vector<ServiceModel> models, const Since& since, Clock::time_point now) {
   if (models.empty()) return;
   auto plan = applied_.plan(models);
+  forget_clients(plan, now);
   if (plan.empty()) return acknowledge(std::move(plan), since, 0);
   auto batch = render_netlink(plan);
   auto bytes = batch.batch.bytes().size();
   Result<Outcome> outcome;
   auto send = [&] { outcome = parts_.kernel.commit(batch.batch); };
   if (plan.size() > kLargeBatch && !away_) {
-    unwatched(send);
+    unwatched(now, send);
   } else {
     send();
   }
@@ -177,8 +212,7 @@ void Proxy::refused(std::vector<ServiceModel> models, Plan plan, const NftBatch&
   // Our table went between two looks: then every Service would be refused, one by one.
   if (auto table = parts_.kernel.table(); table && !*table) {
     log::warn("own table is gone: building it again", {{"error", why}});
-    loaded_ = false;
-    return;
+    return found_gone(now);
   }
   auto bad = blamed(plan, batch, outcome);
   if (bad.empty() && models.size() == 1) bad.insert(models.front().key);
@@ -224,7 +258,8 @@ void Proxy::acknowledge(Plan plan, const Since& since, std::size_t bytes) {
   bool front_left = false, came = false;
   static const ServiceModel kNone;
   std::vector<const ServicePlan*> changed;
-  if (!plan.empty()) parts_.status.next_generation();
+  const bool something = !plan.empty();
+  if (something) parts_.status.next_generation();
   for (const auto& service : plan.services) {
     const auto& key = service.desired.key;
     quarantine_.erase(key);
@@ -245,9 +280,10 @@ void Proxy::acknowledge(Plan plan, const Since& since, std::size_t bytes) {
   }
   suspects_.untranslated = suspects_.untranslated || came;
   if (!changed.empty()) report(changed, since, bytes);
-  bool table_grew = !plan.chains.empty();
+  bool table_grew = !plan.chains.empty() || !plan.timeouts.empty();
   applied_.accept(std::move(plan));
   if (table_grew) remember_table();
+  if (something && !ahead_due_) ahead_due_ = Clock::now() + kQuiet;
   if (!front_left) return;
   for (const auto& [key, text] : waiting_) parts_.tracker.touch(key, Clock::now());
 }
@@ -271,10 +307,8 @@ void Proxy::report(const std::vector<const ServicePlan*>& changed, const Since& 
 void Proxy::report_not_served(const std::string& key) {
   const auto* service = parts_.tracker.service(key);
   std::string text;
-  if (service != nullptr) {
-    NodeFacts facts{.families = applied_.layout().families};
-    for (const auto& field : not_served(*service, facts)) text += (text.empty() ? "" : ", ") + field;
-  }
+  if (service != nullptr)
+    for (const auto& field : not_served(*service, parts_.tracker.facts())) text += (text.empty() ? "" : ", ") + field;
   auto it = not_served_.find(key);
   if (text.empty()) {
     if (it != not_served_.end()) not_served_.erase(it);
@@ -282,11 +316,11 @@ void Proxy::report_not_served(const std::string& key) {
   }
   if (it != not_served_.end() && it->second == text) return;
   not_served_[key] = text;
-  log::warn("not served yet", {{"service", key}, {"fields", text}});
+  log::warn("not served", {{"service", key}, {"fields", text}});
 }
 
 template <typename Work>
-void Proxy::unwatched(Work work) {
+void Proxy::unwatched(Clock::time_point now, Work work) {
   if (parts_.watch != nullptr) parts_.watch->leave();
   away_ = true;
   work();
@@ -295,7 +329,7 @@ void Proxy::unwatched(Work work) {
   // Nobody told of a foreign change meanwhile. The handle is another one when the table was made anew.
   auto table = parts_.kernel.table();
   bool ours = table && *table && (!table_ || (*table)->handle == table_->handle);
-  if (loaded_ && !ours) loaded_ = false;
+  if (!ours) found_gone(now);
 }
 
 void Proxy::remember_table() {
@@ -303,11 +337,41 @@ void Proxy::remember_table() {
   table_ = table ? *table : std::nullopt;
 }
 
+// One chain at a time: each is a walk of the map, and a change that comes meanwhile waits for it.
+void Proxy::make_ahead(Clock::time_point now) {
+  ahead_due_.reset();
+  auto chain = applied_.ahead();
+  if (!chain || rebuild_due_) return;
+  Plan plan;
+  plan.chains.push_back(*std::move(chain));
+  auto batch = render_netlink(plan);
+  auto outcome = parts_.kernel.commit(batch.batch);
+  if (!outcome || !outcome->accepted()) {  // who needs it asks for it again
+    log::warn("chain not made ahead", {{"chain", plan.chains.front().name}});
+    return;
+  }
+  applied_.accept(std::move(plan));
+  remember_table();
+  ahead_due_ = now + kQuiet;
+}
+
 void Proxy::foreign_change(Clock::time_point now) {
-  // Two that fight over the table must not take a core each.
-  foreign_ = now - last_rebuild_ < kCalm ? foreign_ + 1 : 0;
-  if (foreign_ <= 1) return rebuild(now);
-  rebuild_due_ = now + pause_of(foreign_ - 2);
+  // The build that is to come answers this one too.
+  if (!loaded_ || (rebuild_due_ && foreign_ > kAtOnce)) return;
+  count_foreign(now);
+  if (foreign_ <= kAtOnce) rebuild(now);
+}
+
+// Two that fight over the table must not take a core each.
+void Proxy::count_foreign(Clock::time_point now) {
+  foreign_ = now - last_rebuild_ < kCalm ? foreign_ + 1 : 1;
+  if (foreign_ > kAtOnce) rebuild_due_ = now + pause_of(foreign_ - kAtOnce - 1);
+}
+
+void Proxy::found_gone(Clock::time_point now) {
+  const bool counted = rebuild_due_ && foreign_ > kAtOnce;  // its notification came first
+  if (!std::exchange(loaded_, false) || counted) return;
+  count_foreign(now);
 }
 
 void Proxy::verify(Clock::time_point now) {
@@ -320,9 +384,13 @@ std::optional<Clock::time_point> Proxy::wake_at() const {
   std::optional<Clock::time_point> out;
   auto consider = [&](Clock::time_point t) { out = out ? std::min(*out, t) : t; };
   if (rebuild_due_) consider(*rebuild_due_);
+  if (!loaded_) {  // nothing else is looked at before
+    if (!rebuild_due_) consider({});
+    return out;
+  }
   for (const auto& [key, q] : quarantine_) consider(q.due);
   if (recheck_due_) consider(*recheck_due_);
-  if (!loaded_ && !rebuild_due_) consider({});
+  if (ahead_due_) consider(*ahead_due_);
   return out;
 }
 

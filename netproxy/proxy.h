@@ -6,11 +6,14 @@
 // the table: in one transaction when there is a table, so that traffic never sees half of one.
 //
 // After an acknowledgement, stale UDP flows of the changed fronts are dropped, and once more a little later: a packet
-// that looked up the old table may make its flow after the first look. One thread.
+// that looked up the old table may make its flow after the first look. The same is done for the clients that session
+// affinity remembers; these leave with the batch of the change itself, and are carried into a table that is made anew.
+// One thread.
 #pragma once
 
 #include "netproxy/apply.h"
 #include "netproxy/conntrack.h"
+#include "netproxy/health.h"
 #include "netproxy/status.h"
 #include "netproxy/tracker.h"
 
@@ -24,6 +27,7 @@ class Proxy {
     Conntrack& conntrack;
     Tracker& tracker;
     Status& status;
+    HealthServer* health = nullptr;  // told of what each Service asks for
   };
   Proxy(Parts parts, LayoutFacts layout, std::optional<Cidr> service_cidr)
       : parts_(parts), applied_(std::move(layout)), service_cidr_(service_cidr) {}
@@ -32,7 +36,8 @@ class Proxy {
   void rebuild(Clock::time_point now);
   // What is pending or due.
   void sync(Clock::time_point now);
-  // Somebody else changed our table: builds it again, at once, or after a growing pause when that goes on.
+  // Somebody else changed our table: builds it again, at once, or after a growing pause when that goes on: from the
+  // fifth on, each within five seconds of the last build. What comes before the answer to one is part of it.
   void foreign_change(Clock::time_point now);
   // Notifications were lost: the same when the table is not the one that was made.
   void verify(Clock::time_point now);
@@ -49,7 +54,9 @@ class Proxy {
   };
   using Since = std::map<std::string, Clock::time_point>;
 
+  // Tells of each what is not served of it, and the health server what it asks for.
   std::vector<ServiceModel> models(const std::vector<std::string>& keys);
+  std::vector<std::string> set_pending_aside();
   bool load_layout(std::vector<ServiceModel> first, const Since& since, Clock::time_point now);
   void commit(std::vector<ServiceModel> models, const Since& since, Clock::time_point now);
   void refused(std::vector<ServiceModel> models, Plan plan, const NftBatch& batch, const Outcome& outcome,
@@ -62,19 +69,30 @@ class Proxy {
   void report_not_served(const std::string& key);
   void check_flows(Clock::time_point now);
   void remember_table();
+  void make_ahead(Clock::time_point now);
+  Result<std::vector<Remembered>> clients(const AffinityCheck& check, AffinityCheck::Answer wanted);
+  void forget_clients(Plan& plan, Clock::time_point now);
+  void forget_again(std::vector<ServiceModel> old, Clock::time_point now);
+  Result<> forget_clients_of(const std::vector<ServiceModel>& old);
+  std::vector<Remembered> clients_to_carry(const Plan& plan);
   // Runs with the notifications off, for a batch so large that building them would cost; looks at the table afterwards.
   template <typename Work>
-  void unwatched(Work work);
+  void unwatched(Clock::time_point now, Work work);
+  void count_foreign(Clock::time_point now);
+  // The table went, and this is the first to notice: the next sync() builds it, or the one after a pause.
+  void found_gone(Clock::time_point now);
 
   Parts parts_;
   Applied applied_;
   std::optional<Cidr> service_cidr_;
   bool loaded_ = false;
   bool away_ = false;  // inside unwatched()
+  bool trim_ = false;  // the table was built: memory is to be given back
   std::optional<TableIdentity> table_;
   int rebuild_tries_ = 0;
   std::optional<Clock::time_point> rebuild_due_;
   std::map<std::string, Quarantined> quarantine_;
+  std::vector<std::string> gone_;                  // Services that went while there was no table to take them from
   std::map<std::string, std::string> waiting_;     // Service -> the front another one has
   std::map<std::string, std::string> not_served_;  // what was logged of a Service
   // Whose flows to compare: Services by name, so that a later look compares with what is allowed then.
@@ -90,7 +108,10 @@ class Proxy {
 
   Suspects suspects_;  // of this sync
   Suspects recheck_;
+  std::vector<ServiceModel> recheck_clients_;  // as the Services were whose clients were forgotten
   std::optional<Clock::time_point> recheck_due_;
+  int forget_tries_ = 0;
+  std::optional<Clock::time_point> ahead_due_;  // a quiet moment to make a chain that may be needed
   Clock::time_point last_rebuild_{};
   int foreign_ = 0;  // foreign changes shortly after each other
 };

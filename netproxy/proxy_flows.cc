@@ -18,7 +18,10 @@ void Proxy::Suspects::merge(const Suspects& o) {
 
 void Proxy::drop_flows(const Suspects& suspects) {
   if (suspects.empty()) return;
-  FlowCheck check{.fronts = suspects.removed, .untranslated = suspects.untranslated, .services = suspects.range};
+  FlowCheck check{.fronts = suspects.removed,
+                  .untranslated = suspects.untranslated,
+                  .services = suspects.range,
+                  .layout = applied_.layout()};
   for (const auto& key : suspects.services) {
     const auto* model = applied_.find(key);
     if (model == nullptr) continue;

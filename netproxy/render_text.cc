@@ -45,6 +45,8 @@ std::string field_text(Field field, Family f, std::uint32_t modulus) {
       return "ct original " + ip + " daddr";
     case Field::ct_dport:
       return "ct original proto-dst";
+    case Field::ct_reply_sport:
+      return "ct reply proto-src";
   }
   return "?";
 }
@@ -60,6 +62,7 @@ std::string_view type_text(Field field, Family f) {
       return "inet_proto";
     case Field::dport:
     case Field::ct_dport:
+    case Field::ct_reply_sport:
       return "inet_service";
     case Field::klass:
       return "classid";
@@ -85,16 +88,45 @@ std::string bytes_text(const Bytes& bytes, const std::vector<Field>& fields, Fam
   return joined(fields, [&](Field field) -> std::string {
     const auto* here = at;
     std::uint32_t number = 0;
-    bool is_address = field == Field::saddr || field == Field::daddr || field == Field::ct_daddr;
-    std::size_t length = is_address && f == Family::v6 ? 16 : 4;
+    std::size_t length = is_address(field) && f == Family::v6 ? 16 : 4;
     at += length;
-    if (is_address) return IpAddress::from_bytes(f, {here, length}).str();
+    if (is_address(field)) return IpAddress::from_bytes(f, {here, length}).str();
     if (field == Field::l4proto) return std::string(protocol_text(*here));
     if (field == Field::dport || field == Field::ct_dport) return std::to_string(here[0] << 8 | here[1]);
     std::memcpy(&number, here, sizeof number);
     return field == Field::klass ? class_text(number) : std::to_string(number);
   });
 }
+
+// A range as nft prints it: "192.0.2.0/24", a plain address when it is one.
+std::string range_text(const Element& e, const SetDecl& decl) {
+  auto f = e.set.family;
+  std::size_t length = f == Family::v4 ? 4 : 16;
+  auto out = bytes_text(e.key, decl.key, f);
+  auto first = e.key.view().last(length), last = e.data.view().last(length);
+  int prefix = 0;
+  while (prefix < static_cast<int>(length) * 8 &&
+         ((first[static_cast<std::size_t>(prefix / 8)] ^ last[static_cast<std::size_t>(prefix / 8)]) &
+          (0x80 >> prefix % 8)) == 0)
+    prefix++;
+  return prefix == static_cast<int>(length) * 8 ? out : out + "/" + std::to_string(prefix);
+}
+
+std::string time_text(std::uint32_t seconds) {
+  std::string out;
+  auto part = [&](std::uint32_t unit, const char* name) {
+    if (seconds >= unit) out += std::to_string(seconds / unit) + name;
+    seconds %= unit;
+  };
+  part(86400, "d");
+  part(3600, "h");
+  part(60, "m");
+  part(1, "s");
+  return out;
+}
+
+// A single address without its length.
+std::string cidr_text(const Cidr& c) { return c.prefix == c.address.bits() ? c.address.str() : c.str(); }
 
 std::string in_text(const term::In& t) {
   return key_text(t.key, t.set.family) + (t.negate ? " != @" : " @") + set_name(t.set);
@@ -107,10 +139,14 @@ std::string term_text(const Term& term) {
           [](const term::L4proto& t) {
             return "meta l4proto " + std::string(protocol_text(protocol_number(t.protocol)));
           },
+          [](const term::LocalSaddr&) { return std::string("fib saddr type local"); },
           [](const term::LocalDaddr&) { return std::string("fib daddr type local"); },
           [](const term::Dnatted&) { return std::string("ct status dnat"); },
           [](const term::Saddr& t) {
-            return std::string(family_text(t.cidr.address.family())) + " saddr " + t.cidr.str();
+            return std::string(family_text(t.cidr.address.family())) + " saddr " + cidr_text(t.cidr);
+          },
+          [](const term::Daddr& t) {
+            return std::string(family_text(t.cidr.address.family())) + " daddr " + cidr_text(t.cidr);
           },
           [](const term::In& t) { return in_text(t); },
           [](const term::SetPriority& t) {
@@ -124,6 +160,11 @@ std::string term_text(const Term& term) {
             return "dnat " + std::string(family_text(t.map.family)) + " to " + key_text(t.key, t.map.family) +
                    " map @" + set_name(t.map);
           },
+          [](const term::Update& t) {
+            return "update @" + set_name(t.map) + " { " + key_text(t.key, t.map.family) + " : " +
+                   key_text({t.data}, t.map.family) + " }";
+          },
+          [](const term::Counter&) { return std::string("counter packets 0 bytes 0"); },
           [](const term::Jump& t) { return "jump " + t.chain; },
           [](const term::Goto& t) { return "goto " + t.chain; },
           [](const term::Return&) { return std::string("return"); },
@@ -138,6 +179,8 @@ std::string hook_text(Hook hook) {
   switch (hook) {
     case Hook::prerouting:
       return "type nat hook prerouting priority dstnat; policy accept;";
+    case Hook::input:
+      return "type nat hook input priority 100; policy accept;";
     case Hook::output:
       return "type nat hook output priority -100; policy accept;";
     case Hook::postrouting:
@@ -161,6 +204,10 @@ std::string set_type(const SetDecl& s) {
 
 void set_text(const SetDecl& s, const std::vector<std::string>& elements, std::string& out) {
   out += std::string("\t") + (s.is_map() ? "map " : "set ") + set_name(s.id) + " {\n\t\t" + set_type(s) + "\n";
+  if (s.is_interval()) out += "\t\tflags interval\n";
+  if (s.is_dynamic())
+    out += "\t\tsize " + std::to_string(kMaxClients) + "\n\t\tflags dynamic,timeout\n\t\ttimeout " +
+           time_text(s.id.seconds) + "\n";
   if (!s.comment.empty()) out += "\t\tcomment \"" + s.comment + "\"\n";
   for (std::size_t i = 0; i < elements.size(); i++)
     out += (i == 0 ? "\t\telements = { " : ",\n\t\t\t     ") + elements[i];
@@ -181,7 +228,7 @@ std::string class_element(const Chain& chain) { return class_text(*chain.class_i
 
 std::string element_text(const Element& e) {
   auto decl = set_decl(e.set);
-  auto out = bytes_text(e.key, decl.key, e.set.family);
+  auto out = decl.is_interval() ? range_text(e, decl) : bytes_text(e.key, decl.key, e.set.family);
   if (!e.comment.empty()) out += " comment \"" + e.comment + "\"";
   if (!decl.data.empty()) out += " : " + bytes_text(e.data, decl.data, e.set.family);
   return out;
@@ -218,11 +265,18 @@ std::string render_text(const Ruleset& ruleset) {
 
 std::string render_text(const Plan& plan) {
   std::string out, table = std::string(" inet ") + kTable + " ";
+  for (const auto& t : plan.timeouts)
+    out += "# " + std::string(family_text(t.family)) + " session affinity of " + time_text(t.seconds) + "\n";
   for (const auto& chain : plan.chains) {
     out += "add chain" + table + chain.name + "\n";
     for (const auto& rule : chain.rules) out += "add rule" + table + chain.name + " " + rule_text(rule) + "\n";
     out += "add element" + table + "by_n { " + class_element(chain) + " }\n";
   }
+  auto remembered = [&](const char* verb, const Remembered& r) {
+    auto text = element_text({.set = r.map, .key = r.key, .data = r.data});
+    out += verb + table + set_name(r.map) + " { " + text + " }\n";
+  };
+  for (const auto& r : plan.forgotten) remembered("delete element", r);
   for (bool add : {false, true}) {
     auto line = [&](const Change& c) {
       if (c.add == add)
@@ -232,6 +286,7 @@ std::string render_text(const Plan& plan) {
     for (const auto& service : plan.services) std::ranges::for_each(service.changes, line);
     std::ranges::for_each(plan.shared_changes, line);
   }
+  for (const auto& r : plan.carried) remembered("add element", r);
   return out;
 }
 

@@ -6,26 +6,8 @@
 #include "common/log.h"
 #include "common/sys/file.h"
 #include "common/sys/retry.h"
-#include "common/yaml.h"
 
 namespace podshim::netproxy {
-namespace {
-
-constexpr std::size_t kMaxFile = 16UL << 20;
-
-bool is_json(std::string_view name) { return name.ends_with(".json"); }
-bool is_object_file(std::string_view name) {
-  return !name.starts_with('.') && (is_json(name) || name.ends_with(".yaml") || name.ends_with(".yml"));
-}
-
-Result<json::Value> one_document(const std::string& text, const std::string& file) {
-  auto documents = TRY(yaml::parse_all(text, file));
-  if (documents.size() != 1)
-    return fail(Error::invalid(file, "holds " + std::to_string(documents.size()) + " objects; one a file is expected"));
-  return std::move(documents.front());
-}
-
-}  // namespace
 
 Result<SourceDirectory> SourceDirectory::open(std::string path) {
   SourceDirectory out(std::move(path));
@@ -40,6 +22,8 @@ Result<> SourceDirectory::watch() {
   constexpr std::uint32_t kEvents =
       IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
   if (::inotify_add_watch(fd.get(), path_.c_str(), kEvents) < 0) return fail(Error::sys("inotify_add_watch", path_));
+  // After the watch: a directory that is replaced in between is told of.
+  directory_ = TRY(sys::open(path_, O_RDONLY | O_DIRECTORY));
   inotify_ = std::move(fd);
   return {};
 }
@@ -52,8 +36,9 @@ Result<> SourceDirectory::scan(Tracker& tracker) {
     for (const auto& [name, object] : *map)
       if (!there.contains(name)) gone.push_back(name);
   for (const auto& name : gone) forget(name, tracker);
-  for (const auto& name : names)
-    if (is_object_file(name)) load(name, tracker);
+  std::erase_if(names, [](const std::string& name) { return !is_object_file(name); });
+  auto files = read_object_files(directory_, path_, names);
+  for (std::size_t i = 0; i < names.size(); i++) take(names[i], std::move(files[i]), tracker);
   return {};
 }
 
@@ -85,50 +70,25 @@ Result<> SourceDirectory::read_events(Tracker& tracker) {
 }
 
 void SourceDirectory::load(const std::string& name, Tracker& tracker) {
-  auto path = path_ + "/" + name;
-  auto text = sys::read_file(path, kMaxFile);
-  if (!text && text.error().is(ENOENT)) return forget(name, tracker);
-  Result<> done;
-  if (text) {
-    done = load_text(name, *text, tracker);
-  } else {
-    done = fail(std::move(text).error());
-  }
-  if (!done) log::error("file not used", {{"file", path}, {"error", done.error().text()}});
+  take(name, read_object_file(directory_, path_, name), tracker);
 }
 
-Result<> SourceDirectory::load_text(const std::string& name, const std::string& text, Tracker& tracker) {
-  auto path = path_ + "/" + name;
-  if (!is_json(name)) return decode(name, TRY(one_document(text, path)), tracker);
-  // The JSON reader is fast and knows no lines. JSON is YAML too, and that reader tells where an error is.
-  auto document = json::parse(text);
-  if (!document) {
-    TRY(one_document(text, path));
-    return fail(std::move(document).error().within(path));
-  }
-  auto done = decode(name, *document, tracker);
-  if (done) return done;
-  auto with_lines = one_document(text, path);
-  return with_lines ? decode(name, *with_lines, tracker) : done;
-}
-
-Result<> SourceDirectory::decode(const std::string& name, const json::Value& document, Tracker& tracker) {
-  auto reader = TRY(json::Reader::of(document, "", path_ + "/" + name));
-  auto type = TRY(kube::decode_type(reader));
-  kube::Unknowns unknowns;
+void SourceDirectory::take(const std::string& name, ObjectFile file, Tracker& tracker) {
+  if (file.missing) return forget(name, tracker);
   auto now = Clock::now();
-  if (type.kind == "Service") {
-    auto service = TRY(kube::decode_service(reader, unknowns));
-    if (claim(name, {Kind::service, service.meta.key()}, tracker)) tracker.set(std::move(service), now);
-  } else if (type.kind == "EndpointSlice") {
-    auto slice = TRY(kube::decode_endpoint_slice(reader, unknowns));
-    if (claim(name, {Kind::slice, slice.meta.key()}, tracker)) tracker.set(std::move(slice), now);
+  if (file.error) {
+    log::error("file not used", {{"file", path_ + "/" + name}, {"error", file.error->text()}});
+    return;
+  }
+  if (auto* service = std::get_if<kube::Service>(&file.object)) {
+    if (claim(name, {Kind::service, service->meta.key()}, tracker)) tracker.set(std::move(*service), now);
+  } else if (auto* slice = std::get_if<kube::EndpointSlice>(&file.object)) {
+    if (claim(name, {Kind::slice, slice->meta.key()}, tracker)) tracker.set(std::move(*slice), now);
   } else {
     forget(name, tracker);
-    log::warn("kind not used here", {{"file", path_ + "/" + name}, {"kind", type.kind}});
+    log::warn("kind not used here", {{"file", path_ + "/" + name}, {"kind", file.other_kind}});
   }
-  report_unknown(name, unknowns);
-  return {};
+  report_unknown(name, file.unknowns);
 }
 
 bool SourceDirectory::claim(const std::string& name, Object object, Tracker& tracker) {

@@ -10,8 +10,7 @@
 #include <map>
 #include <set>
 
-#include "common/fd.h"
-#include "common/json.h"
+#include "netproxy/object_file.h"
 #include "netproxy/tracker.h"
 
 namespace podshim::netproxy {
@@ -37,8 +36,7 @@ class SourceDirectory {
   explicit SourceDirectory(std::string path) : path_(std::move(path)) {}
   Result<> watch();
   void load(const std::string& name, Tracker& tracker);
-  Result<> load_text(const std::string& name, const std::string& text, Tracker& tracker);
-  Result<> decode(const std::string& name, const json::Value& document, Tracker& tracker);
+  void take(const std::string& name, ObjectFile file, Tracker& tracker);
   // The file now says this object; no: another file has it already.
   bool claim(const std::string& name, Object object, Tracker& tracker);
   void forget(const std::string& name, Tracker& tracker);
@@ -46,6 +44,7 @@ class SourceDirectory {
   void report_unknown(const std::string& name, const kube::Unknowns& unknowns);
 
   std::string path_;
+  Fd directory_;  // held, so that files are opened without walking the path
   Fd inotify_;
   std::map<std::string, Object> files_;          // file -> what it says
   std::map<Object, std::string> owners_;         // and back

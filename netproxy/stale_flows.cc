@@ -21,8 +21,15 @@ std::vector<UdpFront> all_fronts(const ServiceModel& model) {
     if (port.protocol != Protocol::udp) continue;
     for (const auto& vip : model.vips)
       if (vip.family() == port.family)
-        out.push_back({.vip = vip, .family = port.family, .port = port.port, .allowed = port.backends});
-    if (port.node_port != 0) out.push_back({.family = port.family, .port = port.node_port, .allowed = port.backends});
+        out.push_back({.vip = vip, .family = port.family, .port = port.port, .allowed = model.internal(port)});
+    std::optional<std::vector<Backend>> outside;
+    if (model.external_local) outside = port.local;
+    for (const auto& ip : model.external)
+      if (ip.family() == port.family && !port.withholds(ip))
+        out.push_back(
+            {.vip = ip, .family = port.family, .port = port.port, .allowed = port.backends, .outside = outside});
+    if (port.node_port != 0)
+      out.push_back({.family = port.family, .port = port.node_port, .allowed = port.backends, .outside = outside});
   }
   return out;
 }
@@ -35,22 +42,27 @@ std::vector<UdpFront> changed_fronts(const ServiceModel& applied, const ServiceM
     bool is_new = before == old.end();
     // From none to some is a front that comes: what was sent meanwhile was refused, but a flow may be older than that.
     if (is_new) *came = true;
-    bool shrank = !is_new && std::ranges::any_of(before->allowed, [&](const Backend& b) {
-      return !allows(front.allowed, b.address, b.port);
-    });
+    auto lacks = [](const std::vector<Backend>& now) {
+      return [&now](const Backend& b) { return !allows(now, b.address, b.port); };
+    };
+    auto from_outside = [](const UdpFront& f) { return f.outside.value_or(f.allowed); };
+    bool shrank = !is_new && (std::ranges::any_of(before->allowed, lacks(front.allowed)) ||
+                              std::ranges::any_of(from_outside(*before), lacks(from_outside(front))));
     if (is_new || shrank) out.push_back(front);
     if (!is_new) old.erase(before);
   }
   for (auto& front : old) {
     front.allowed.clear();
+    front.outside.reset();
     front.removed = true;
     out.push_back(std::move(front));
   }
   return out;
 }
 
-StaleFlows::StaleFlows(const std::vector<UdpFront>& fronts, std::vector<IpAddress> local, std::optional<Cidr> services)
-    : local_(std::move(local)), services_(services) {
+StaleFlows::StaleFlows(const std::vector<UdpFront>& fronts, Sources sources, std::optional<Cidr> services,
+                       LayoutFacts layout)
+    : sources_(std::move(sources)), services_(services), layout_(std::move(layout)) {
   // A front that moved to another Service is both removed and there: there wins.
   auto put = [](auto& map, const auto& key, const UdpFront& front) {
     auto [it, is_new] = map.try_emplace(key, &front);
@@ -69,15 +81,21 @@ bool StaleFlows::operator()(const netlink::Flow& flow) const {
   const auto& to = flow.original.destination;
   int port = flow.original.destination_port;
   bool translated = flow.reply.source != to || flow.reply.source_port != port;
+  auto served_by = [&](const std::vector<Backend>& backends) {
+    return allows(backends, flow.reply.source, flow.reply.source_port);
+  };
   const UdpFront* front = nullptr;
   if (auto it = by_vip_.find({to, port}); it != by_vip_.end()) front = it->second;
-  if (front == nullptr && std::ranges::find(local_, to) != local_.end()) {
+  if (front == nullptr && std::ranges::find(sources_.node, to) != sources_.node.end()) {
     auto it = by_node_port_.find({to.family(), port});
     if (it != by_node_port_.end()) front = it->second;
+    if (front != nullptr && !layout_.serves_node_ports_at(to))
+      return translated && (served_by(front->allowed) || (front->outside && served_by(*front->outside)));
   }
   if (front == nullptr) return translated && services_ && services_->contains(to);
   if (front->removed && !translated) return false;
-  return !allows(front->allowed, flow.reply.source, flow.reply.source_port);
+  bool narrow = front->outside && sources_.outside(flow.original.source);
+  return !served_by(narrow ? *front->outside : front->allowed);
 }
 
 }  // namespace podshim::netproxy

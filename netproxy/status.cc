@@ -43,6 +43,12 @@ std::string endpoints_text(const ServiceModel& model) {
 
 }  // namespace
 
+Status::Status(std::string path, const std::vector<Cidr>& node_port_addresses) : path_(std::move(path)) {
+  auto list = json::Value::array();
+  for (const auto& cidr : node_port_addresses) list.push(cidr.str());
+  head_ = "\"nodePortAddresses\": " + json::dump(list);
+}
+
 void Status::next_generation() {
   generation_++;
   stamp_ = now_text();
@@ -56,6 +62,7 @@ void Status::acknowledged(const ServiceModel& model, double latency_ms) {
   entry.trouble.clear();
   entry.text = "\"generation\": " + std::to_string(generation_) + ", \"acknowledged\": \"" + stamp_ +
                "\", \"latencyMs\": " + number + ", \"endpoints\": " + endpoints_text(model);
+  entry.text.shrink_to_fit();
   dirty_ = true;
 }
 
@@ -75,8 +82,8 @@ std::optional<Clock::time_point> Status::due() const {
 }
 
 std::string Status::text() const {
-  std::string out =
-      "{\"generation\": " + std::to_string(generation_) + ", \"acknowledged\": \"" + stamp_ + "\", \"services\": {";
+  std::string out = "{\"generation\": " + std::to_string(generation_) + ", \"acknowledged\": \"" + stamp_ + "\", " +
+                    head_ + ", \"services\": {";
   bool first = true;
   for (const auto& [key, entry] : services_) {
     out += (first ? "\n  " : ",\n  ") + quoted(key) + ": {" + entry.text;

@@ -1,10 +1,10 @@
 // status: what the kernel has acknowledged, as a JSON file replaced by rename, so that scripts can wait for a change:
-//   {"generation": 7, "acknowledged": "2026-01-02T03:04:05.678Z", "services": {
+//   {"generation": 7, "acknowledged": "2026-01-02T03:04:05.678Z", "nodePortAddresses": ["192.0.2.1/32"], "services": {
 //     "default/web": {"generation": 7, "acknowledged": "…", "latencyMs": 1.234, "endpoints": {"http":
 //     ["10.42.0.2:8080"]}}}}
 // `generation` counts acknowledged changes of this process; `quarantined` and `conflict` say why a Service is not as it
-// asks to be. Written at once while it is small, else at most once a second: the figures inside are of the change, not
-// of the writing. One thread.
+// asks to be. `nodePortAddresses`: where node ports are served; []: on every local address. Written at once while it is
+// small, else at most once a second: the figures inside are of the change, not of the writing. One thread.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ namespace podshim::netproxy {
 class Status {
  public:
   // An empty path writes nothing.
-  explicit Status(std::string path) : path_(std::move(path)) {}
+  explicit Status(std::string path, const std::vector<Cidr>& node_port_addresses = {});
 
   void acknowledged(const ServiceModel& model, double latency_ms);
   void removed(const std::string& key);
@@ -40,10 +40,11 @@ class Status {
     std::string trouble;
   };
   std::string path_;
+  std::string head_;  // the members that stay
   std::map<std::string, Entry> services_;
   std::uint64_t generation_ = 0;
   std::string stamp_;
-  bool dirty_ = false;
+  bool dirty_ = true;  // what an earlier netproxy wrote is of other options
   Clock::time_point written_{};
 };
 

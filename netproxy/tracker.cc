@@ -2,12 +2,30 @@
 
 namespace podshim::netproxy {
 
+namespace {
+
+void drop(std::string& text) { std::string().swap(text); }  // clear() and an assignment keep the memory
+
+void strip(kube::ObjectMeta& meta) {
+  drop(meta.uid);
+  meta.labels.clear();
+  meta.annotations.clear();
+}
+
+}  // namespace
+
+void strip(kube::Service& service) {
+  strip(service.meta);
+  service.selector.clear();
+}
+
+void strip(kube::EndpointSlice& slice) {
+  strip(slice.meta);
+  for (auto& e : slice.endpoints) drop(e.target_name);
+}
+
 void Tracker::set(kube::Service service, Clock::time_point now) {
   auto key = service.meta.key();
-  // What nobody here reads is not kept: ten thousand Services are in memory.
-  service.meta.labels.clear();
-  service.meta.annotations.clear();
-  service.selector.clear();
   entries_[key].service = std::move(service);
   touch(key, now);
 }
@@ -17,12 +35,6 @@ void Tracker::set(kube::EndpointSlice slice, Clock::time_point now) {
   auto owner = slice.meta.name_space + "/" + slice.service_name;
   if (auto it = slice_owner_.find(key); it != slice_owner_.end() && it->second != owner) remove_slice(key, now);
   if (slice.service_name.empty()) return;
-  slice.meta.labels.clear();
-  slice.meta.annotations.clear();
-  for (auto& e : slice.endpoints) {
-    e.hostname.clear();
-    e.target_name.clear();
-  }
   slice_owner_[key] = owner;
   entries_[owner].slices[key] = std::move(slice);
   touch(owner, now);
@@ -70,12 +82,16 @@ const kube::Service* Tracker::service(const std::string& key) const {
   return it == entries_.end() || !it->second.service ? nullptr : &*it->second.service;
 }
 
+std::vector<const kube::EndpointSlice*> Tracker::slices(const std::string& key) const {
+  std::vector<const kube::EndpointSlice*> out;
+  if (auto it = entries_.find(key); it != entries_.end())
+    for (const auto& [name, slice] : it->second.slices) out.push_back(&slice);
+  return out;
+}
+
 ServiceModel Tracker::model(const std::string& key) const {
   const auto* found = service(key);
-  if (found == nullptr) return {.key = key};
-  std::vector<const kube::EndpointSlice*> slices;
-  for (const auto& [name, slice] : entries_.at(key).slices) slices.push_back(&slice);
-  return model_of(*found, slices, facts_);
+  return found == nullptr ? ServiceModel{.key = key} : model_of(*found, slices(key), facts_);
 }
 
 }  // namespace podshim::netproxy

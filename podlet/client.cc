@@ -110,7 +110,9 @@ int send_manifests(const std::string& state, const FileRequest& r) {
     request.set("verb", r.remove ? "delete" : "apply")
         .set("file", file == "-" ? "standard input" : file)
         .set("text", *text)
+        .set("namespace", r.name_space)
         .set("wait", r.wait);
+    if (r.grace >= 0) request.set("grace", r.grace);
     if (int one = ask_and_print(state, request); one != 0) code = one;
   }
   return code;
@@ -153,6 +155,9 @@ int wait_for(const std::string& state, const WaitRequest& r) {
   for (;;) {
     auto answer = ask(socket_path(state), request);
     if (!answer) return fail_with(answer.error());
+    // What no waiting can change: a kind that podlet does not know.
+    if (const auto* code = answer->find("exit"); code != nullptr && code->is_integer() && code->as_integer() == 2)
+      return print_answer(*answer);
     auto object = json::parse(text_of(*answer, "output"));
     bool there = object && object->find("kind") != nullptr;
     if (r.condition == "delete" && !there) return 0;
@@ -166,8 +171,8 @@ int wait_for(const std::string& state, const WaitRequest& r) {
       }
     }
     if (std::chrono::steady_clock::now() >= end) {
-      std::fprintf(stderr, "podlet: %s %s: not %s within %d s\n", r.kind.c_str(), r.name.c_str(), r.condition.c_str(),
-                   r.seconds);
+      const std::string what = r.name.empty() ? r.kind : r.kind + " " + r.name;
+      std::fprintf(stderr, "podlet: %s: not %s within %d s\n", what.c_str(), r.condition.c_str(), r.seconds);
       return 1;
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(50));

@@ -12,9 +12,11 @@ namespace podshim::podlet {
 int ask_and_print(const std::string& state, const json::Value& request);
 
 struct FileRequest {
-  std::string path;  // a file, a directory of manifests, or - for standard input
+  std::string path;        // a file, a directory of manifests, or - for standard input
+  std::string name_space;  // of the objects; "" = as they say
   bool remove = false;
   bool wait = true;
+  int grace = -1;  // seconds; -1 = what each Pod says
 };
 int send_manifests(const std::string& state, const FileRequest& request);
 

@@ -18,6 +18,11 @@ std::string lower(std::string text) {
 std::string shown(const ObjectKey& key) { return lower(key.kind) + " \"" + key.name + "\""; }
 
 std::string field(const json::Reader& r, const char* name) { return r.string_or(name, "").value_or(""); }
+std::optional<std::chrono::seconds> grace_of(const json::Reader& r) {
+  auto grace = r.opt_integer("grace", 0, 1'000'000);
+  if (!grace || !*grace) return std::nullopt;
+  return std::chrono::seconds(**grace);
+}
 std::string name_space_of(const json::Reader& r) { return r.string_or("namespace", "default").value_or("default"); }
 
 // Which container `logs` and `exec` mean: the one named, the only one, or the first (kubectl's default).
@@ -33,16 +38,47 @@ Result<std::string> pick_container(const PodEntry& e, const std::string& named) 
   return named;
 }
 
-Result<ViewRequest> view_request(const json::Reader& r) {
-  auto word = TRY(r.string("kind"));
-  ViewRequest out{.kind = kind_of_word(word), .name = field(r, "name"), .output = field(r, "output")};
-  if (out.kind.empty())
+Result<std::string> known_kind(const std::string& word) {
+  auto kind = kind_of_word(word);
+  if (kind.empty())
     return fail(Error::invalid(word,
                                "is no kind that podlet knows: pods, deployments, replicasets, services, endpoints, "
                                "endpointslices, configmaps, secrets"));
-  out.name_space = name_space_of(r);
-  out.selector = TRY(parse_selector(field(r, "selector")));
+  return kind;
+}
+
+// KIND with a name, with several or with none ("" = all); or each as KIND/NAME, as `get -o name` prints it.
+Result<std::vector<ViewRequest>> view_requests(const json::Reader& r) {
+  auto word = TRY(r.string("kind"));
+  auto names = TRY(r.strings("names"));
+  if (auto name = field(r, "name"); names.empty() && !name.empty()) names.push_back(name);
+  const auto selector = TRY(parse_selector(field(r, "selector")));
+  const bool each = word.find('/') != std::string::npos;
+  if (each) names.insert(names.begin(), word);
+  if (names.empty()) names.emplace_back();
+  std::vector<ViewRequest> out;
+  for (const auto& name : names) {
+    const auto slash = name.find('/');
+    if (each != (slash != std::string::npos))
+      return fail(Error::invalid(name, "KIND NAME... and KIND/NAME... do not go together"));
+    if (each && slash + 1 == name.size()) return fail(Error::invalid(name, "names no object"));
+    auto kind = TRY(known_kind(each ? name.substr(0, slash) : word));
+    out.push_back({.kind = std::move(kind),
+                   .name = each ? name.substr(slash + 1) : name,
+                   .name_space = name_space_of(r),
+                   .output = field(r, "output"),
+                   .selector = selector});
+  }
   return out;
+}
+
+// Of `logs` and `exec`: "web", or "pod/web".
+Result<std::string> pod_name(const json::Reader& r) {
+  auto name = field(r, "name");
+  const auto slash = name.find('/');
+  if (slash == std::string::npos) return name;
+  if (kind_of_word(name.substr(0, slash)) != "Pod") return fail(Error::invalid(name, "is no Pod"));
+  return name.substr(slash + 1);
 }
 
 }  // namespace
@@ -68,43 +104,69 @@ json::Value Commands::handle(const json::Value& request) {
   auto reader = json::Reader::of(request);
   if (!reader) return answer_error(reader.error().text(), 2);
   auto verb = field(*reader, "verb");
-  if (verb == "get") return get(*reader, false);
-  if (verb == "describe") return get(*reader, true);
+  if (verb == "get") return get(*reader);
+  if (verb == "describe") return describe(*reader);
   if (verb == "apply") return apply(*reader);
   if (verb == "delete" && reader->has("text")) return delete_text(*reader);
   if (verb == "delete" && reader->boolean_or("all", false).value_or(false)) return delete_all(*reader);
-  if (verb == "delete") return delete_one(*reader);
+  if (verb == "delete") return delete_named(*reader);
   if (verb == "logs") return logs(*reader);
   if (verb == "exec") return exec(*reader);
+  if (verb == "events" && field(*reader, "output") == "name") return answer_error("events have no names here", 2);
   if (verb == "events")
     return on_loop([&] { return answer_ok(events_view(node_, name_space_of(*reader), field(*reader, "output"))); });
   if (verb == "status") return status();
   return answer_error("unknown verb " + verb, 2);
 }
 
-json::Value Commands::get(const json::Reader& r, bool describe) {
-  auto request = view_request(r);
-  if (!request) return answer_error(request.error().text(), 2);
+json::Value Commands::get(const json::Reader& r) {
+  auto requests = view_requests(r);
+  if (!requests) return answer_error(requests.error().text(), 2);
+  if (requests->size() > 1) return answer_error("get takes one object, or all of a kind", 2);
   return on_loop([&] {
-    auto text = describe ? describe_view(node_, *request) : get_view(node_, *request);
+    auto text = get_view(node_, requests->front());
     return text ? answer_ok(*std::move(text)) : answer_error(text.error().text());
   });
 }
 
+json::Value Commands::describe(const json::Reader& r) {
+  auto requests = view_requests(r);
+  if (!requests) return answer_error(requests.error().text(), 2);
+  return on_loop([&] {
+    std::string output, errors;
+    for (const auto& request : *requests) {
+      auto text = describe_view(node_, request);
+      if (text) output += (output.empty() ? "" : "\n\n") + *text;
+      if (!text) errors += (errors.empty() ? "" : "\n") + text.error().text();
+    }
+    return errors.empty() ? answer_ok(output) : answer_error(errors, 1, output);
+  });
+}
+
 json::Value Commands::apply(const json::Reader& r) {
-  auto manifest = decode_manifest(field(r, "text"), field(r, "file"));
+  auto manifest = decode_manifest(field(r, "text"), field(r, "file"), field(r, "namespace"));
   return on_loop([&] {
     std::string output;
     bool failed = false;
-    for (const auto& w : manifest.warnings) output += "warning: " + w + "\n";
+    for (const auto& w : manifest.warnings) {
+      output += "warning: " + w + "\n";
+      node_.event({.kind = "File", .name_space = "", .name = field(r, "file")}, true, "UnknownField", w);
+    }
     for (const auto& e : manifest.errors) output += "error: " + e.text + "\n";
     failed = !manifest.errors.empty();
+    std::vector<kube::Service> services;
+    for (const auto& object : manifest.objects)
+      if (const auto* s = std::get_if<kube::Service>(&object.value)) services.push_back(*s);
+    auto refused = services.empty() ? std::map<std::string, std::string>() : node_.refusals(services);
     for (const auto& object : manifest.objects) {
       auto before = node_.objects().find(object.key);
       const char* what = before == node_.objects().end()          ? "created"
                          : before->second.source == object.source ? "unchanged"
                                                                   : "configured";
-      auto put = node_.source().put(object);
+      auto why =
+          object.key.kind == "Service" ? refused.find(object.key.name_space + "/" + object.key.name) : refused.end();
+      auto put = why == refused.end() ? node_.source().put(object)
+                                      : fail(Error::invalid("Service/" + object.key.name, why->second));
       if (!put) {
         output += "error: " + put.error().text() + "\n";
         failed = true;
@@ -131,19 +193,18 @@ bool Commands::wait_gone(const std::vector<std::string>& uids, std::chrono::seco
   }
 }
 
-json::Value Commands::delete_one(const json::Reader& r) {
-  auto request = view_request(r);
-  if (!request) return answer_error(request.error().text(), 2);
-  ObjectKey key{.kind = request->kind, .name_space = request->name_space, .name = request->name};
-  std::optional<std::chrono::seconds> grace;
-  if (auto g = r.opt_integer("grace", 0, 1'000'000); g && *g) grace = std::chrono::seconds(**g);
-  auto answer = on_loop([&] {
+// What is asked of the loop for one object; "uids" of the answer are the Pods that go with it.
+json::Value Commands::begin_delete(const ObjectKey& key, std::optional<std::chrono::seconds> grace) {
+  return on_loop([&] {
     auto uids = json::Value::array();
     if (key.kind != "Pod") {
-      for (const auto& p : node_.owned(key.text())) uids.push(p.uid);
       auto removed = node_.source().remove(key);
       if (!removed) return answer_error(removed.error().text());
       node_.rescan();
+      for (const auto& p : node_.owned(key.text())) {
+        uids.push(p.uid);
+        if (grace) node_.delete_pod(p.uid, grace, "podlet delete");  // else by what each Pod says itself
+      }
       return answer_ok(shown(key) + " deleted\n").set("uids", std::move(uids));
     }
     const auto* e = node_.find_pod(key.name_space, key.name);
@@ -160,26 +221,39 @@ json::Value Commands::delete_one(const json::Reader& r) {
     }
     return answer_ok(shown(key) + " deleted" + note + "\n").set("uids", std::move(uids));
   });
-  const auto* list = answer.find("uids");
-  if (list == nullptr || !r.boolean_or("wait", true).value_or(true)) return answer;
+}
+
+// One object, or several of "names"; all are begun before any is waited for.
+json::Value Commands::delete_named(const json::Reader& r) {
+  auto requests = view_requests(r);
+  if (!requests) return answer_error(requests.error().text(), 2);
+  std::string output, errors;
   std::vector<std::string> uids;
-  for (const auto& uid : list->as_array()) uids.push_back(uid.as_string());
-  if (!wait_gone(uids, kDeleteLimit))
-    return answer_error("the Pods are not gone yet", 1, answer.find("output")->as_string());
-  return answer;
+  for (const auto& one : *requests) {
+    auto answer = begin_delete({.kind = one.kind, .name_space = one.name_space, .name = one.name}, grace_of(r));
+    output += answer.find("output")->as_string();
+    if (const auto* why = answer.find("error")) errors += (errors.empty() ? "" : "\n") + why->as_string();
+    const auto* list = answer.find("uids");
+    for (std::size_t i = 0; list != nullptr && i < list->as_array().size(); i++)
+      uids.push_back(list->as_array()[i].as_string());
+  }
+  if (r.boolean_or("wait", true).value_or(true) && !wait_gone(uids, kDeleteLimit))
+    errors += std::string(errors.empty() ? "" : "\n") + "the Pods are not gone yet";
+  return errors.empty() ? answer_ok(output) : answer_error(errors, 1, output);
 }
 
 json::Value Commands::delete_text(const json::Reader& r) {
-  auto manifest = decode_manifest(field(r, "text"), field(r, "file"));
+  auto manifest = decode_manifest(field(r, "text"), field(r, "file"), field(r, "namespace"));
   std::string output;
-  bool failed = manifest.broken;
+  bool failed = !manifest.errors.empty();
   for (const auto& e : manifest.errors) output += "error: " + e.text + "\n";
   for (const auto& object : manifest.objects) {
     json::Value one;
     one.set("kind", object.key.kind).set("name", object.key.name).set("namespace", object.key.name_space);
     one.set("wait", r.boolean_or("wait", true).value_or(true));
+    if (auto grace = grace_of(r)) one.set("grace", static_cast<std::int64_t>(grace->count()));
     auto reader = json::Reader::of(one);
-    auto answer = delete_one(*reader);
+    auto answer = delete_named(*reader);
     output += answer.find("output")->as_string();
     if (const auto* why = answer.find("error")) {
       output += "error: " + why->as_string() + "\n";
@@ -194,7 +268,7 @@ json::Value Commands::delete_all(const json::Reader& r) {
     auto uids = json::Value::array();
     for (const auto& [uid, e] : node_.pods()) uids.push(uid);
     auto count = std::to_string(uids.as_array().size());
-    node_.drain();
+    node_.drain(grace_of(r));
     return answer_ok(count + " Pods and all Services deleted; nothing is made again before podlet starts anew\n")
         .set("uids", std::move(uids));
   });
@@ -207,9 +281,11 @@ json::Value Commands::delete_all(const json::Reader& r) {
 
 // The log file's path: the command line reads it itself, so that following costs podlet nothing.
 json::Value Commands::logs(const json::Reader& r) {
+  auto pod = pod_name(r);
+  if (!pod) return answer_error(pod.error().text(), 2);
   return on_loop([&] {
-    const auto* e = node_.find_pod(name_space_of(r), field(r, "name"));
-    if (e == nullptr) return answer_error("there is no Pod " + field(r, "name"));
+    const auto* e = node_.find_pod(name_space_of(r), *pod);
+    if (e == nullptr) return answer_error("there is no Pod " + *pod);
     auto name = pick_container(*e, field(r, "container"));
     if (!name) return answer_error(name.error().text());
     const auto* seen = e->seen.newest(*name);
@@ -223,10 +299,12 @@ json::Value Commands::logs(const json::Reader& r) {
 }
 
 json::Value Commands::exec(const json::Reader& r) {
+  auto pod = pod_name(r);
+  if (!pod) return answer_error(pod.error().text(), 2);
   std::string id;
   auto found = on_loop([&] {
-    const auto* e = node_.find_pod(name_space_of(r), field(r, "name"));
-    if (e == nullptr) return answer_error("there is no Pod " + field(r, "name"));
+    const auto* e = node_.find_pod(name_space_of(r), *pod);
+    if (e == nullptr) return answer_error("there is no Pod " + *pod);
     auto name = pick_container(*e, field(r, "container"));
     if (!name) return answer_error(name.error().text());
     const auto* seen = e->seen.newest(*name);

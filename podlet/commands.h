@@ -13,9 +13,11 @@ class Commands {
 
  private:
   json::Value on_loop(std::function<json::Value()> work);
-  json::Value get(const json::Reader& r, bool describe);
+  json::Value get(const json::Reader& r);
+  json::Value describe(const json::Reader& r);
   json::Value apply(const json::Reader& r);
-  json::Value delete_one(const json::Reader& r);
+  json::Value begin_delete(const ObjectKey& key, std::optional<std::chrono::seconds> grace);
+  json::Value delete_named(const json::Reader& r);
   json::Value delete_text(const json::Reader& r);
   json::Value delete_all(const json::Reader& r);
   json::Value logs(const json::Reader& r);

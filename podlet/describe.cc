@@ -1,47 +1,9 @@
 #include <algorithm>
 
-#include "podlet/view.h"
+#include "podlet/describe_page.h"
 
 namespace podshim::podlet {
 namespace {
-
-constexpr std::size_t kColumn = 18;
-
-class Page {
- public:
-  void line(const std::string& name, const std::string& value, std::size_t indent = 0) {
-    std::string head(indent, ' ');
-    head += name + ":";
-    if (head.size() < kColumn + indent) head.append(kColumn + indent - head.size(), ' ');
-    text_ += head + value + "\n";
-  }
-  void raw(const std::string& text) { text_ += text + "\n"; }
-  void map(const std::string& name, const StringMap& values) {
-    bool first = true;
-    for (const auto& [key, value] : values) {
-      std::string head = first ? name + ":" : "";
-      head.append(kColumn - std::min(kColumn, head.size()), ' ');
-      text_ += head + key + "=" + value + "\n";
-      first = false;
-    }
-    if (first) line(name, "<none>");
-  }
-  void events(const Node& node, const ObjectKey& key) {
-    std::vector<std::vector<std::string>> rows;
-    for (const auto& e : node.events().all()) {
-      if (e.object != key) continue;
-      std::string age = age_text(node.now() - e.last) + (e.count > 1 ? " (x" + std::to_string(e.count) + ")" : "");
-      rows.push_back({"  " + std::string(e.warning ? "Warning" : "Normal"), e.reason, age, e.message});
-    }
-    if (rows.empty()) return line("Events", "<none>");
-    raw("Events:");
-    text_ += table({"  Type", "Reason", "Age", "Message"}, rows);
-  }
-  std::string take() { return std::move(text_); }
-
- private:
-  std::string text_;
-};
 
 std::string joined(const std::vector<std::string>& list) {
   std::string out;
@@ -132,37 +94,6 @@ std::string describe_pod(const Node& node, const PodEntry& e) {
   page.line("ContainersReady", s.ready ? "True" : "False", 2);
   page.line("Ready", s.ready ? "True" : "False", 2);
   page.events(node, e.key());
-  return page.take();
-}
-
-std::string describe_service(const Node& node, const ManifestObject& object) {
-  Page page;
-  const auto& given = std::get<kube::Service>(object.value);
-  auto& all = node.allocation().services;
-  auto found = std::ranges::find_if(all, [&](const auto& s) { return s.meta.key() == given.meta.key(); });
-  const auto& s = found == all.end() ? given : *found;
-  static constexpr const char* kTypes[] = {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"};
-  page.line("Name", s.meta.name);
-  page.line("Namespace", s.meta.name_space);
-  page.map("Labels", s.meta.labels);
-  page.map("Annotations", s.meta.annotations);
-  page.line("Selector", kube::labels_text(s.selector));
-  page.line("Type", kTypes[static_cast<int>(s.type)]);
-  page.line("IP", s.headless ? "None" : s.cluster_ips.empty() ? "<none>" : s.cluster_ips.front().str());
-  for (const auto& p : s.ports) {
-    auto protocol = "/" + std::string(kube::protocol_name(p.protocol));
-    page.line("Port", (p.name.empty() ? "<unset>" : p.name) + "  " + std::to_string(p.port) + protocol);
-    page.line("TargetPort",
-              (p.target_port.name.empty() ? std::to_string(p.target_port.number) : p.target_port.name) + protocol);
-    if (p.node_port != 0)
-      page.line("NodePort", (p.name.empty() ? "<unset>" : p.name) + "  " + std::to_string(p.node_port) + protocol);
-  }
-  auto slices = slices_of(node, s.meta.name_space, s.meta.name);
-  page.line("Endpoints", endpoints_text(slices, 0));
-  for (const auto& why : explain_none(s, node.backends(), slices)) page.raw("  " + why);
-  if (auto refused = node.allocation().refused.find(s.meta.key()); refused != node.allocation().refused.end())
-    page.line("Refused", refused->second);
-  page.events(node, object.key);
   return page.take();
 }
 

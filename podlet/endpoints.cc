@@ -38,9 +38,10 @@ struct PortOrder {
 kube::Endpoint endpoint_of(const kube::Service& s, const Backend& p, const IpAddress& ip,
                            const std::string& node_name) {
   kube::Endpoint e{.addresses = {ip}, .node_name = node_name, .target_name = p.name};
+  // As the endpoint slice controller: "ready" is never said of a Pod that ends, unless the Service publishes all.
   e.serving = p.ready;
   e.terminating = p.deleting;
-  e.ready = (p.ready || s.publish_not_ready) && !p.deleting;
+  e.ready = s.publish_not_ready || (p.ready && !p.deleting);
   if (!p.subdomain.empty() && p.subdomain == s.meta.name) e.hostname = p.hostname;
   return e;
 }

@@ -14,7 +14,7 @@ namespace podshim::podlet {
 
 // What a Service needs to know of a Pod.
 struct Backend {
-  std::string name, name_space, hostname, subdomain;
+  std::string name, name_space, hostname, subdomain;  // hostname: spec.hostname, for DNS
   const kube::Labels* labels = nullptr;
   const kube::PodSpec* spec = nullptr;
   std::vector<std::string> ips;

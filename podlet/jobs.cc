@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "common/sys/file.h"
+#include "podlet/dns.h"
 #include "podlet/volumes.h"
 
 namespace podshim::podlet {
@@ -20,18 +21,21 @@ JobResult failed(const Clock& clock, std::string reason, std::string message, st
           .events = std::move(events)};
 }
 
-// The image's id, pulled when the policy says so. Errors carry the reason as op.
-Result<CriImage> ensure_image(RuntimeClient& runtime, const kube::Container& c, std::vector<JobEvent>& events) {
+// The image, pulled when the policy says so; nullopt when it would have to be and may not. Errors carry the reason as
+// op.
+Result<std::optional<CriImage>> ensure_image(RuntimeClient& runtime, const kube::Container& c, const StartJob& job,
+                                             std::vector<JobEvent>& events) {
   auto known = TRY_IN(runtime.image_status(c.image), "look up image " + c.image);
   if (c.pull_policy == kube::PullPolicy::never) {
     if (!known)
       return fail(Error::of(ErrorKind::not_found, "ErrImageNeverPull", c.image,
                             "the image is not there, and imagePullPolicy is Never"));
-    return *known;
+    return known;
   }
-  if (known && c.pull_policy == kube::PullPolicy::if_not_present) return *known;
+  if (known && c.pull_policy == kube::PullPolicy::if_not_present) return known;
+  if (!job.may_pull) return std::nullopt;
   events.push_back({.reason = "Pulling", .message = "pulling image " + c.image});
-  auto id = runtime.pull_image(c.image);
+  auto id = runtime.pull_image(c.image, job.given_up);
   if (!id) return fail(Error::of(id.error().kind, "ErrImagePull", c.image, id.error().text()));
   auto image = TRY_IN(runtime.image_status(*id), "look up image " + c.image);
   events.push_back({.reason = "Pulled", .message = "image " + c.image + " is there"});
@@ -49,6 +53,13 @@ std::optional<std::string> root_objection(const PodRecord& record, const kube::C
   if (!image.username.empty())
     return "runAsNonRoot, and the image's user \"" + image.username + "\" is a name: give runAsUser as a number";
   return "runAsNonRoot, and the image runs as root";
+}
+
+// As the kubelet: a group without a user stands beside the image's user, by number or name; root where it has none.
+void complete_user(const CriImage& image, CriContainerConfig& config) {
+  if (!config.run_as_group || config.run_as_user) return;
+  config.run_as_username = image.username;
+  if (image.uid || image.username.empty()) config.run_as_user = image.uid.value_or(0);
 }
 
 Result<CriContainerConfig> prepare(const StartJob& job, const kube::Container& c) {
@@ -102,19 +113,21 @@ ProbeResult run_handler(RuntimeClient& runtime, ProbeRunner& prober, const kube:
   if (const auto* exec = std::get_if<kube::ExecAction>(&handler)) {
     auto result = runtime.exec_sync(id, exec->command, timeout);
     if (!result) {
-      bool late = result.error().kind == ErrorKind::deadline_exceeded;
-      return {.message = late ? "the command took longer than " + age_text(timeout) : result.error().text()};
+      // kubelet: an exit code or a timeout is the container's answer; any other error says nothing of it.
+      if (result.error().kind == ErrorKind::deadline_exceeded)
+        return {.message = "the command took longer than " + age_text(timeout)};
+      return {.outcome = ProbeOutcome::no_answer, .message = result.error().text()};
     }
-    if (result->exit_code == 0) return {.success = true};
+    if (result->exit_code == 0) return {.outcome = ProbeOutcome::success};
     auto said = first_line(result->out + result->err);
     return {.message = "exit code " + std::to_string(result->exit_code) + (said.empty() ? "" : ": " + said)};
   }
   if (const auto* sleep = std::get_if<kube::SleepAction>(&handler)) {
     std::this_thread::sleep_for(std::min<std::chrono::seconds>(sleep->time, timeout));
-    return {.success = true};
+    return {.outcome = ProbeOutcome::success};
   }
   auto target = probe_target(handler, c, pod_ip, timeout);
-  if (!target) return {.message = target.error().detail};
+  if (!target) return {.outcome = ProbeOutcome::no_answer, .message = target.error().detail};
   auto promise = std::make_shared<std::promise<ProbeResult>>();
   auto future = promise->get_future();
   prober.start(*std::move(target), [promise](ProbeResult r) { promise->set_value(std::move(r)); });
@@ -125,17 +138,26 @@ ProbeResult run_handler(RuntimeClient& runtime, ProbeRunner& prober, const kube:
 JobResult start_container(RuntimeClient& runtime, ProbeRunner& prober, const Clock& clock, const StartJob& job) {
   const auto* c = job.record.pod.spec.find(job.container);
   std::vector<JobEvent> events;
-  auto image = ensure_image(runtime, *c, events);
-  if (!image) {
-    std::string reason = image.error().op;
-    bool named = reason == "ErrImageNeverPull" || reason == "ErrImagePull";
-    return failed(clock, named ? reason : "ErrImagePull", image.error().text(), std::move(events));
+  if (job.given_up.stop_requested()) return {};
+  auto found = ensure_image(runtime, *c, job, events);
+  if (job.given_up.stop_requested()) {
+    events.push_back(
+        {.reason = "PullCanceled", .message = "the Pod is deleted: image " + c->image + " is not waited for"});
+    return {.events = std::move(events)};
   }
+  if (!found) {
+    std::string reason = found.error().op;
+    bool named = reason == "ErrImageNeverPull" || reason == "ErrImagePull";
+    return failed(clock, named ? reason : "ErrImagePull", found.error().text(), std::move(events));
+  }
+  const auto& image = *found;
+  if (!image) return {.wants_pull = true};
   if (auto why = root_objection(job.record, *c, *image))
     return failed(clock, "CreateContainerConfigError", c->name + ": " + *why, std::move(events));
   auto config = prepare(job, *c);
   if (!config) return failed(clock, "CreateContainerConfigError", config.error().text(), std::move(events));
   config->image = image->id;
+  complete_user(*image, *config);
   auto id = runtime.create_container(job.sandbox, *config, sandbox_config(job.record, job.sandbox_attempt, job.node));
   if (!id) return failed(clock, "CreateContainerError", id.error().text(), std::move(events));
   events.push_back({.reason = "Created", .message = "created container " + c->name});
@@ -145,7 +167,7 @@ JobResult start_container(RuntimeClient& runtime, ProbeRunner& prober, const Clo
   if (c->post_start) {
     auto pod_ip = job.pod_ips.empty() ? "" : job.pod_ips.front();
     auto result = run_handler(runtime, prober, *c->post_start, *c, *id, pod_ip, std::chrono::seconds(3600));
-    if (!result.success) {
+    if (!result.success()) {
       (void)runtime.stop_container(*id, job.record.pod.spec.grace);  // the next look at the Pod sees what came of it
       events.push_back({.warning = true, .reason = "FailedPostStartHook", .message = c->name + ": " + result.message});
       return failed(clock, "PostStartHookError", result.message, std::move(events));
@@ -162,7 +184,7 @@ JobResult kill_container(RuntimeClient& runtime, ProbeRunner& prober, const Cloc
   auto left = job.grace;
   if (c != nullptr && c->pre_stop && job.grace.count() > 0) {
     auto result = run_handler(runtime, prober, *c->pre_stop, *c, job.id, job.pod_ip, job.grace);
-    if (!result.success)
+    if (!result.success())
       out.events.push_back(
           {.warning = true, .reason = "FailedPreStopHook", .message = job.container + ": " + result.message});
     left = job.grace - std::chrono::duration_cast<std::chrono::seconds>(clock.now() - began);
@@ -177,10 +199,12 @@ JobResult kill_container(RuntimeClient& runtime, ProbeRunner& prober, const Cloc
 
 JobResult run_sandbox(RuntimeClient& runtime, const Clock& clock, const PodRecord& record, std::uint32_t attempt,
                       const NodeFacts& node) {
+  JobResult out;
+  if (auto cut = pod_resolver(record.pod.spec, record.pod.meta.name_space, node).cut; !cut.empty())
+    out.events.push_back({.warning = true, .reason = "DNSConfigForming", .message = cut});
   auto id = runtime.run_sandbox(sandbox_config(record, attempt, node));
-  if (id) return {};
-  JobResult out{.failure =
-                    Failure{.reason = "FailedCreatePodSandBox", .message = id.error().text(), .at = clock.now()}};
+  if (id) return out;
+  out.failure = Failure{.reason = "FailedCreatePodSandBox", .message = id.error().text(), .at = clock.now()};
   out.events.push_back({.warning = true, .reason = "FailedCreatePodSandBox", .message = id.error().text()});
   return out;
 }

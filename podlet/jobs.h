@@ -21,6 +21,7 @@ struct JobEvent {
 struct JobResult {
   std::optional<Failure> failure;
   std::vector<JobEvent> events;
+  bool wants_pull = false;  // nothing was done: the image has to be pulled, and the job may not
 };
 
 // Everything a start needs, copied from the loop.
@@ -32,6 +33,8 @@ struct StartJob {
   NodeFacts node;
   ConfigMaps maps;
   std::vector<std::pair<std::string, std::string>> service_env;
+  bool may_pull = false;     // pulling takes its time: only where nobody waits
+  std::stop_token given_up;  // the Pod is deleted: the pull ends and nothing is started
 };
 
 JobResult start_container(RuntimeClient& runtime, ProbeRunner& prober, const Clock& clock, const StartJob& job);

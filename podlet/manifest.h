@@ -45,11 +45,15 @@ struct Manifest {
   bool broken = false;  // not YAML: nothing is known about the file's objects
 };
 
-Manifest decode_manifest(std::string_view text, const std::string& file);
+// `name_space` is kubectl's -n: objects without a namespace get it, those of another are errors; "" = none is given.
+Manifest decode_manifest(std::string_view text, const std::string& file, const std::string& name_space = {});
 // One object, as a record or a List item holds it.
-void decode_object(const json::Value& source, const std::string& file, Manifest& out);
+void decode_object(const json::Value& source, const std::string& file, Manifest& out,
+                   const std::string& name_space = {});
 
 // "pod", "po", "deployments.apps", "svc" -> "Pod", ...; "" when it is none that podlet knows.
 std::string kind_of_word(std::string_view word);
+// What kubectl's `get -o name` prints of an object: "pod/web", "deployment.apps/web".
+std::string resource_name(std::string_view kind, std::string_view name);
 
 }  // namespace podshim::podlet

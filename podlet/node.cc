@@ -48,6 +48,9 @@ Result<> Node::load() {
     entry.probes.assume_ready({record->ready_containers.begin(), record->ready_containers.end()});
     entry.record = *std::move(record);
   }
+  // What a former podlet told netproxy: the first Pods to be deleted have to leave it.
+  slices_ = read_slices(options_.services_dir);
+  accepted_ = read_services(options_.services_dir);
   auto path = state + "/allocations.json";
   if (!sys::exists(path)) return {};
   auto allocations = [&]() -> Result<Allocations> {
@@ -121,14 +124,18 @@ void Node::delete_pod(const std::string& uid, std::optional<std::chrono::seconds
     changed_backends_.push_back(&entry);
     workloads_dirty_ = true;
   }
+  for (auto& [container, pull] : entry.pulls) {
+    pull.stop.request_stop();
+    executor_.submit(Lane::work, pull.begin);
+  }
   save(entry);
   entry.dirty = true;
 }
 
-void Node::drain() {
+void Node::drain(std::optional<std::chrono::seconds> grace) {
   draining_ = true;
   rescan_ = true;
-  for (const auto& [uid, entry] : pods_) delete_pod(uid, std::nullopt, "everything is deleted");
+  for (const auto& [uid, entry] : pods_) delete_pod(uid, grace, "everything is deleted");
 }
 
 }  // namespace podshim::podlet

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <set>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -31,13 +32,19 @@ namespace podshim::podlet {
 
 struct NodeOptions {
   NodeFacts facts;
-  Cidr service_cidr;
-  IpAddress cluster_dns;
-  PortRange node_ports;
+  Ranges ranges;
   std::string services_dir;
-  std::string netproxy_status;  // "" = do not wait for anybody
+  std::string resolv_conf = "/etc/resolv.conf";  // of the host
+  std::string netproxy_status;                   // "" = do not wait for anybody
   Duration ack_limit = std::chrono::milliseconds(200);
   Duration relist = std::chrono::seconds(1);
+};
+
+// A start that pulls: given up when its Pod is deleted. `begin` runs it where it has not begun yet: the threads that
+// pull may all be busy.
+struct Pull {
+  std::stop_source stop;
+  std::function<void()> begin;
 };
 
 struct PodEntry {
@@ -49,14 +56,15 @@ struct PodEntry {
   Backoff backoff;
   std::map<std::string, Failure> failures;
   std::map<std::string, std::uint32_t> attempts;
-  std::set<std::string> busy;
+  std::set<std::string> busy, starting, pulling;  // pulling: containers whose next start pulls
+  std::map<std::string, Pull> pulls;              // by container: starts under way that may pull
   std::map<std::string, Time> held;
   std::map<std::string, int> hold_count;
   SyncOutput plan;
   PodStatus status;
   std::optional<Time> ready_since;
   bool dirty = true;
-  // Deletion: when the slices without it were written, and the "address:port" it had in them, which netproxy may still
+  // Deletion: when the slices without it were written, and the "address:port" that left them, which netproxy may still
   // use.
   std::optional<Time> left_at;
   std::set<std::string> left_addresses;
@@ -94,14 +102,17 @@ class Node {
   Time now() const { return clock_.now(); }
   void delete_pod(const std::string& uid, std::optional<std::chrono::seconds> grace, const std::string& reason);
   // Everything goes and stays gone until podlet is started anew.
-  void drain();
+  void drain(std::optional<std::chrono::seconds> grace);
   bool drained() const { return draining_ && pods_.empty(); }
+  // Which of these Services would be refused if they were applied now, and why; by key.
+  std::map<std::string, std::string> refusals(const std::vector<kube::Service>& services) const;
   void event(const ObjectKey& object, bool warning, std::string reason, std::string message);
 
  private:
   struct Job {
     std::string uid, key;
-    bool starts = false;  // a failure is the Pod's to show and to back off from
+    bool starts = false;        // a failure is the Pod's to show and to back off from
+    std::optional<Time> after;  // a restart: the end that it follows, for the back-off
   };
   // node_objects.cc
   void take_objects();
@@ -117,7 +128,7 @@ class Node {
   // node_services.cc
   void allocate_services();
   void sync_services();
-  void note_leaving();
+  void note_leaving(const std::vector<kube::EndpointSlice>& before);
   bool may_stop(const PodEntry& entry, Time* wake) const;
   // node_pods.cc
   void sync_pods();
@@ -125,6 +136,7 @@ class Node {
   void start_probes(PodEntry& entry);
   void submit_actions(PodEntry& entry);
   void submit(PodEntry& entry, const Action& action);
+  void submit_start(PodEntry& entry, const Action& action);
   void run_job(Job job, Lane lane, std::function<JobResult()> work);
   void observe(PodEntry& entry);
   void finish_job(const Job& job, const JobResult& result, std::uint64_t ticket, Result<PodObserved> seen);
@@ -158,11 +170,11 @@ class Node {
   std::map<std::string, Time> workload_wakes_;
   AllocationResult allocation_;
   Allocations allocations_;
+  std::vector<kube::Service> accepted_;  // as last served, also by a former podlet: what a refused change falls back to
   std::map<std::string, std::vector<kube::EndpointSlice>> slices_of_;  // by Service key
   std::vector<kube::EndpointSlice> slices_;
   std::vector<const PodEntry*> changed_backends_;
   std::vector<kube::Labels> gone_labels_;  // of Pods that were forgotten since the last turn
-  std::set<ObjectKey> known_services_;
   bool rescan_ = true, workloads_dirty_ = true, services_dirty_ = true, write_failed_ = false, draining_ = false;
   bool relisting_ = false, runtime_known_ = false;
   bool adopting_ = true;  // Pods of a former podlet are not all seen yet: the slices stay as they are

@@ -3,6 +3,7 @@
 
 #include "common/log.h"
 #include "common/sys/file.h"
+#include "podlet/dns.h"
 #include "podlet/node.h"
 #include "podlet/volumes.h"
 
@@ -18,7 +19,9 @@ SyncInput Node::sync_input(const PodEntry& e, Time* wake) const {
           .failures = e.failures,
           .attempts = e.attempts,
           .busy = e.busy,
+          .starting = e.starting,
           .held = e.held,
+          .node_ips = options_.facts.node_ips,
           .may_stop = may_stop(e, wake),
           .now = clock_.now()};
 }
@@ -75,8 +78,7 @@ void Node::sync_pods() {
 
 void Node::start_probes(PodEntry& e) {
   auto uid = e.record.uid;
-  auto ip = e.status.ips.empty() ? (options_.facts.node_ips.empty() ? "" : options_.facts.node_ips.front())
-                                 : e.status.ips.front();
+  auto ip = e.status.ips.empty() ? "" : e.status.ips.front();
   for (auto& due : e.probes.take_due(e.record.pod.spec, clock_.now())) {
     const auto& probe = *due.probe;
     const auto& container = *e.record.pod.spec.find(due.container);
@@ -93,7 +95,7 @@ void Node::start_probes(PodEntry& e) {
     if (target) {
       prober_.start(*std::move(target), done);
     } else {
-      done({.message = target.error().detail});
+      done({.outcome = ProbeOutcome::no_answer, .message = target.error().detail});
     }
   }
 }
@@ -103,8 +105,10 @@ void Node::probe_done(const std::string& uid, const DueProbe& due, const ProbeRe
   if (found == pods_.end()) return;
   auto& e = found->second;
   bool early = e.probes.in_first_period(due.container, due.kind, clock_.now());
-  if (!result.success && !e.record.deleted && !early) {
-    auto what = std::string(kube::probe_kind_text(due.kind)) + " probe failed: " + result.message;
+  if (!result.success() && !e.record.deleted && !early) {
+    bool failed = result.outcome == ProbeOutcome::failure;
+    auto what = std::string(kube::probe_kind_text(due.kind)) + (failed ? " probe failed: " : " probe errored: ");
+    what += result.message;
     event(e.key(), true, "Unhealthy", due.container + ": " + what);
   }
   if (e.probes.record(due.container, due.container_id, due.kind, result, clock_.now())) e.dirty = true;
@@ -123,14 +127,17 @@ void Node::submit_actions(PodEntry& e) {
 void Node::submit(PodEntry& e, const Action& a) {
   bool of_container = !a.container.empty();
   std::string key = of_container ? a.container : kSandboxKey;
+  if (a.kind == Kind::kill_container && e.starting.contains(key)) key = kill_key(key);
   if (e.busy.contains(key)) return;
   auto uid = e.record.uid;
   auto ip = e.status.ips.empty() ? "" : e.status.ips.front();
   switch (a.kind) {
     case Kind::run_sandbox:
-      return run_job({uid, key, true}, Lane::work, [this, record = e.record, attempt = a.attempt] {
-        return podlet::run_sandbox(runtime_, clock_, record, attempt, options_.facts);
-      });
+      options_.facts.host_dns = read_host_dns(options_.resolv_conf);
+      return run_job({uid, key, true}, Lane::work,
+                     [this, record = e.record, attempt = a.attempt, facts = options_.facts] {
+                       return podlet::run_sandbox(runtime_, clock_, record, attempt, facts);
+                     });
     case Kind::stop_sandbox:
     case Kind::remove_sandbox:
     case Kind::remove_container:
@@ -148,23 +155,8 @@ void Node::submit(PodEntry& e, const Action& a) {
         }
         return out;
       });
-    case Kind::start_container: {
-      auto failure = e.failures.find(key);
-      bool failed_later = failure != e.failures.end() && (!a.after || failure->second.at > *a.after);
-      if (a.after && !failed_later) e.backoff.acted(key, *a.after, clock_.now());  // a failure has counted already
-      const auto* sandbox = e.seen.find_sandbox(a.id);
-      StartJob job{.record = e.record,
-                   .container = a.container,
-                   .sandbox = a.id,
-                   .attempt = a.attempt,
-                   .sandbox_attempt = sandbox == nullptr ? 0 : sandbox->attempt,
-                   .pod_ips = e.status.ips,
-                   .node = options_.facts,
-                   .maps = config_maps(e.record.pod.meta.name_space),
-                   .service_env = service_env_of(e.record.pod.meta.name_space)};
-      return run_job({uid, key, true}, Lane::work,
-                     [this, job = std::move(job)] { return podlet::start_container(runtime_, prober_, clock_, job); });
-    }
+    case Kind::start_container:
+      return submit_start(e, a);
     case Kind::kill_container: {
       KillJob job{
           .record = e.record, .container = a.container, .id = a.id, .pod_ip = ip, .reason = a.reason, .grace = a.grace};
@@ -176,24 +168,50 @@ void Node::submit(PodEntry& e, const Action& a) {
   }
 }
 
+void Node::submit_start(PodEntry& e, const Action& a) {
+  const auto& key = a.container;
+  const auto* container = e.record.pod.spec.find(key);
+  bool pulls = e.pulling.contains(key) || (container != nullptr && container->pull_policy == kube::PullPolicy::always);
+  const auto* sandbox = e.seen.find_sandbox(a.id);
+  StartJob job{.record = e.record,
+               .container = key,
+               .sandbox = a.id,
+               .attempt = a.attempt,
+               .sandbox_attempt = sandbox == nullptr ? 0 : sandbox->attempt,
+               .pod_ips = e.status.ips,
+               .node = options_.facts,
+               .maps = config_maps(e.record.pod.meta.name_space),
+               .service_env = service_env_of(e.record.pod.meta.name_space),
+               .may_pull = pulls};
+  if (pulls) job.given_up = e.pulls[key].stop.get_token();
+  bool slow = pulls || (container != nullptr && container->post_start);
+  run_job({.uid = e.record.uid, .key = key, .starts = true, .after = a.after}, slow ? Lane::slow : Lane::work,
+          [this, job = std::move(job)] { return podlet::start_container(runtime_, prober_, clock_, job); });
+}
+
 // The job and the look at the Pod that follows are one: `busy` ends when the look has been taken in.
 void Node::run_job(Job job, Lane lane, std::function<JobResult()> work) {
   auto& e = pods_.at(job.uid);
   e.busy.insert(job.key);
-  executor_.submit(lane, [this, job = std::move(job), work = std::move(work), before = e.seen] {
+  if (job.starts) e.starting.insert(job.key);
+  auto begun = std::make_shared<std::atomic_flag>();
+  std::function<void()> run = [this, job, begun, work = std::move(work), before = e.seen] {
+    if (begun->test_and_set()) return;
     auto result = work();
     auto box = std::make_shared<Result<PodObserved>>();
     // The ticket is taken before the look: a later look cannot be undone by an earlier one.
     auto ticket = std::make_shared<std::uint64_t>(++tickets_);
     *box = observe_pod(runtime_, job.uid, before);
     post([this, job, result = std::move(result), ticket, box] { finish_job(job, result, *ticket, std::move(*box)); });
-  });
+  };
+  if (auto pull = e.pulls.find(job.key); job.starts && pull != e.pulls.end()) pull->second.begin = run;
+  executor_.submit(lane, std::move(run));
 }
 
 void Node::observe(PodEntry& e) {
   if (e.observing) return;
   e.observing = true;
-  executor_.submit(Lane::work, [this, uid = e.record.uid, before = e.seen] {
+  executor_.submit(Lane::observe, [this, uid = e.record.uid, before = e.seen] {
     std::uint64_t ticket = ++tickets_;
     auto box = std::make_shared<Result<PodObserved>>(observe_pod(runtime_, uid, before));
     post([this, uid, ticket, box] {
@@ -210,16 +228,24 @@ void Node::finish_job(const Job& job, const JobResult& result, std::uint64_t tic
   if (found == pods_.end()) return;
   auto& e = found->second;
   e.busy.erase(job.key);
-  if (!result.failure) {
+  if (job.starts) e.starting.erase(job.key);
+  e.pulling.erase(job.key);
+  if (job.starts) e.pulls.erase(job.key);
+  if (result.wants_pull) e.pulling.insert(job.key);
+  std::string hold = job.starts && job.key == kSandboxKey ? kRunSandboxHold : job.key;
+  if (result.wants_pull) {
+    // The next plan starts it again, where pulling holds nobody up; what it failed of before is still so.
+  } else if (!result.failure) {
+    if (job.after) e.backoff.acted(job.key, *job.after, clock_.now());
     if (job.starts) e.failures.erase(job.key);
-    e.held.erase(job.key);
-    e.hold_count.erase(job.key);
+    e.held.erase(hold);
+    e.hold_count.erase(hold);
   } else {
     if (job.starts) e.failures[job.key] = *result.failure;
     if (job.starts && job.key != kSandboxKey) {
       e.backoff.acted(job.key, result.failure->at, clock_.now());
     } else {  // 1 s, doubling to 32 s
-      e.held[job.key] = clock_.now() + std::chrono::seconds(1 << std::min(e.hold_count[job.key]++, 5));
+      e.held[hold] = clock_.now() + std::chrono::seconds(1 << std::min(e.hold_count[hold]++, 5));
     }
   }
   for (const auto& ev : result.events) event(e.key(), ev.warning, ev.reason, ev.message);

@@ -10,7 +10,7 @@ void Node::relist() {
   relisting_ = true;
   forgotten_.clear();
   next_relist_ = clock_.now() + options_.relist;
-  executor_.submit(Lane::work, [this, known = runtime_known_] {
+  executor_.submit(Lane::observe, [this, known = runtime_known_] {
     std::string name;
     if (!known) {
       if (auto version = runtime_.version()) name = version->runtime_name;
@@ -41,8 +41,9 @@ void Node::take_relist(const Result<std::vector<CriSandbox>>& sandboxes,
     runtime_error_ = error;
   }
   if (!error.empty()) return;
+  // A busy Pod is looked at when its job has ended, unless it is to go: the job may hang.
   for (auto& [uid, e] : pods_)
-    if (e.busy.empty() && (!e.seen.known || differs(e, *sandboxes, *containers))) observe(e);
+    if ((e.busy.empty() || e.record.deleted) && (!e.seen.known || differs(e, *sandboxes, *containers))) observe(e);
   adopt_orphans(*sandboxes);
 }
 

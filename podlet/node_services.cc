@@ -1,5 +1,6 @@
 // Services: allocation, slices, the directory for netproxy, and when a deleted Pod may be stopped.
 #include <algorithm>
+#include <utility>
 
 #include "common/log.h"
 #include "common/sys/file.h"
@@ -37,13 +38,12 @@ std::vector<Backend> Node::backends() const {
     const auto& pod = e.record.pod;
     Backend b{.name = pod.meta.name,
               .name_space = pod.meta.name_space,
-              .hostname = pod_hostname(e.record, options_.facts),
+              .hostname = pod.spec.hostname,
               .subdomain = pod.spec.subdomain,
               .labels = &pod.meta.labels,
               .spec = &pod.spec,
               .ips = e.status.ips,
               .ready = e.status.ready};
-    if (pod.spec.host_network && b.ips.empty() && e.seen.newest_sandbox() != nullptr) b.ips = options_.facts.node_ips;
     b.deleting = e.record.deleted.has_value();
     b.ended = e.status.phase == PodPhase::succeeded || e.status.phase == PodPhase::failed;
     // A deleted Pod leaves for good when its containers have ended; until then it is "terminating".
@@ -59,11 +59,15 @@ void Node::allocate_services() {
   std::vector<kube::Service> wanted;
   for (const auto& [key, object] : objects())
     if (const auto* s = std::get_if<kube::Service>(&object.value); s != nullptr && !draining_) wanted.push_back(*s);
-  allocation_ = allocate(wanted, allocations_, options_.service_cidr, options_.cluster_dns, options_.node_ports);
-  for (const auto& [key, why] : allocation_.refused) {
-    auto slash = key.find('/');
-    event({.kind = "Service", .name_space = key.substr(0, slash), .name = key.substr(slash + 1)}, true,
-          "FailedAllocation", why);
+  allocation_ = allocate(wanted, allocations_, options_.ranges, accepted_);
+  accepted_ = allocation_.services;
+  for (auto [list, reason] :
+       {std::pair{&allocation_.refused, "FailedAllocation"}, std::pair{&allocation_.pending, "LoadBalancerPending"},
+        std::pair{&allocation_.health_pending, "HealthCheckNodePortPending"}}) {
+    for (const auto& [key, why] : *list) {
+      auto slash = key.find('/');
+      event({.kind = "Service", .name_space = key.substr(0, slash), .name = key.substr(slash + 1)}, true, reason, why);
+    }
   }
   // A Service in a file that nobody could read since the start keeps what it had.
   if (source_.incomplete() && !draining_) allocation_.allocations.insert(allocations_.begin(), allocations_.end());
@@ -74,6 +78,20 @@ void Node::allocate_services() {
   if (!saved) log::error("the allocations could not be written", {{"why", saved.error().text()}});
 }
 
+std::map<std::string, std::string> Node::refusals(const std::vector<kube::Service>& services) const {
+  std::map<std::string, const kube::Service*> wanted;
+  for (const auto& [key, object] : objects())
+    if (const auto* s = std::get_if<kube::Service>(&object.value)) wanted[s->meta.key()] = s;
+  for (const auto& s : services) wanted[s.meta.key()] = &s;
+  std::vector<kube::Service> list;
+  for (const auto& [key, s] : wanted) list.push_back(*s);
+  auto refused = allocate(list, allocations_, options_.ranges, accepted_).refused;
+  std::map<std::string, std::string> out;
+  for (const auto& s : services)
+    if (auto found = refused.find(s.meta.key()); found != refused.end()) out.insert(*found);
+  return out;
+}
+
 void Node::sync_services() {
   if (adopting_) {
     adopting_ = !all_known();
@@ -81,7 +99,6 @@ void Node::sync_services() {
     services_dirty_ = true;
   }
   if (changed_backends_.empty() && gone_labels_.empty() && !services_dirty_ && !write_failed_) return;
-  note_leaving();
   auto pods = backends();
   auto touches = [&](const kube::Service& s) {
     auto hit = [&](const kube::Labels& labels) { return kube::has_labels(labels, s.selector); };
@@ -91,12 +108,13 @@ void Node::sync_services() {
   if (services_dirty_) slices_of_.clear();
   for (const auto& s : allocation_.services)
     if (services_dirty_ || touches(s)) slices_of_[s.meta.key()] = build_slices(s, pods, options_.facts.node_name);
-  slices_.clear();
+  auto before = std::exchange(slices_, {});
   for (const auto& [key, list] : slices_of_) slices_.insert(slices_.end(), list.begin(), list.end());
   for (const auto& [key, object] : objects()) {
     const auto* given = std::get_if<std::vector<kube::EndpointSlice>>(&object.value);
     if (given != nullptr && !draining_) slices_.insert(slices_.end(), given->begin(), given->end());
   }
+  note_leaving(before);
   auto written = services_dir_.write(allocation_.services, slices_);
   if (!written) log::error("the services directory could not be written", {{"why", written.error().text()}});
   write_failed_ = !written;
@@ -111,16 +129,23 @@ void Node::sync_services() {
   services_dirty_ = false;
 }
 
-// Of Pods that are deleted since the last writing: where the slices still send traffic to them.
-void Node::note_leaving() {
+// Of Pods that are deleted since the last writing: where traffic went to them and no longer shall. An address that
+// stays (publishNotReadyAddresses) is not waited for.
+void Node::note_leaving(const std::vector<kube::EndpointSlice>& before) {
   for (auto& [uid, entry] : pods_) {
     if (!entry.record.deleted || entry.left_at) continue;
     const auto& meta = entry.record.pod.meta;
-    for (const auto& slice : slices_) {
-      if (slice.meta.name_space != meta.name_space) continue;
-      for (const auto& e : slice.endpoints) {
-        if (e.target_name != meta.name || !e.ready) continue;
-        for (const auto& port : slice.ports) entry.left_addresses.insert(endpoint_text(e.addresses.front(), port.port));
+    for (const auto* slices : {&before, &std::as_const(slices_)}) {
+      for (const auto& slice : *slices) {
+        if (slice.meta.name_space != meta.name_space) continue;
+        for (const auto& e : slice.endpoints) {
+          if (e.target_name != meta.name || !e.ready) continue;
+          for (const auto& port : slice.ports) {
+            auto text = endpoint_text(e.addresses.front(), port.port);
+            if (slices == &before) entry.left_addresses.insert(text);
+            if (slices != &before) entry.left_addresses.erase(text);
+          }
+        }
       }
     }
   }

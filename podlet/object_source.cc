@@ -23,7 +23,9 @@ void ObjectSource::read(const std::string& path, const std::string& shown, File&
     return;  // keeps what it said before
   }
   auto manifest = decode_manifest(*text, shown);
-  for (auto& w : manifest.warnings) report.warnings.push_back(std::move(w));
+  // Those of applied objects were told by `apply`, with the names and lines that their author knows.
+  if (!is_applied(path))
+    for (auto& w : manifest.warnings) report.warnings.push_back(std::move(w));
   for (const auto& e : manifest.errors) report.errors.push_back(e.text);
   if (manifest.broken) {
     file.incomplete = file.objects.empty();

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
+#include "podlet/dns.h"
+
 namespace podshim::podlet {
 namespace {
-
-using kube::DnsPolicy;
 
 constexpr std::size_t kMaxHostname = 63;  // kubelet: hostnames are cut, not refused
 
@@ -34,27 +34,6 @@ CriSeccomp seccomp_of(const kube::SecurityContext& s) {
       out.localhost_ref = "/var/lib/kubelet/seccomp/" + s.seccomp->localhost_profile;
       break;
   }
-  return out;
-}
-
-// nullopt = the host's resolv.conf, which the runtime gives by itself.
-std::optional<CriDns> dns_of(const PodRecord& record, const NodeFacts& node) {
-  const auto& spec = record.pod.spec;
-  CriDns out;
-  bool cluster = (spec.dns_policy == DnsPolicy::cluster_first && !spec.host_network) ||
-                 spec.dns_policy == DnsPolicy::cluster_first_with_host_net;
-  if (cluster && node.dns_is_served) {
-    out.servers = {node.cluster_dns};
-    out.searches = {record.pod.meta.name_space + ".svc." + node.cluster_domain, "svc." + node.cluster_domain,
-                    node.cluster_domain};
-    out.options = {"ndots:5"};
-  } else if (spec.dns_policy != DnsPolicy::none && spec.dns == kube::PodDns{}) {
-    return std::nullopt;
-  }
-  auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
-  append(out.servers, spec.dns.servers);
-  append(out.searches, spec.dns.searches);
-  append(out.options, spec.dns.options);
   return out;
 }
 
@@ -89,6 +68,11 @@ Result<std::string> mount_source(const ContainerInput& in, const kube::VolumeMou
     base = volume_directory(in.record, in.node, m.name);
   }
   return m.sub_path.empty() ? base : base + "/" + m.sub_path;
+}
+
+// The runtime's own /etc/hosts has the Pod's short name alone.
+bool has_hosts_file(const kube::PodSpec& spec) {
+  return !spec.host_aliases.empty() || (!spec.subdomain.empty() && !spec.host_network);
 }
 
 // What a container may not see of /proc and /sys unless it is privileged (the kubelet's default ProcMount).
@@ -164,7 +148,7 @@ CriSandboxConfig sandbox_config(const PodRecord& record, std::uint32_t attempt, 
   CriSandboxConfig out{.name = meta.name, .uid = record.uid, .name_space = meta.name_space, .attempt = attempt};
   out.hostname = pod_hostname(record, node);
   out.log_directory = log_directory(record, node);
-  out.dns = dns_of(record, node);
+  out.dns = pod_resolver(spec, meta.name_space, node).dns;
   out.ports = port_mappings(spec);
   out.labels = meta.labels;
   out.labels[kPodNameLabel] = meta.name;
@@ -181,7 +165,7 @@ CriSandboxConfig sandbox_config(const PodRecord& record, std::uint32_t attempt, 
   out.namespaces = namespaces_of(spec);
   out.seccomp = {.type = CriSeccomp::Type::runtime_default};
   out.run_as_user = spec.security.run_as_user;
-  out.run_as_group = spec.security.run_as_group;
+  if (out.run_as_user) out.run_as_group = spec.security.run_as_group;  // pause has no image to take a user from
   out.supplemental_groups = spec.security.supplemental_groups;
   auto privileged = [](const auto& c) { return c.security.privileged == true; };
   out.privileged =
@@ -203,7 +187,7 @@ Result<CriContainerConfig> container_config(const ContainerInput& in) {
                           .readonly = m.read_only,
                           .propagation = static_cast<CriMount::Propagation>(m.propagation)});
   }
-  if (!in.record.pod.spec.host_aliases.empty())
+  if (has_hosts_file(in.record.pod.spec))
     out.mounts.push_back(
         {.container_path = "/etc/hosts", .host_path = volume_directory(in.record, in.node, ".hosts") + "/hosts"});
   set_labels(in, out);
@@ -243,8 +227,14 @@ Result<FileNeed> key_files(const ContainerInput& in, const kube::Volume& v, cons
 
 std::string hosts_file(const ContainerInput& in) {
   std::string out = "# made by podlet\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n";
-  for (const auto& ip : in.pod_ips) out += ip + "\t" + pod_hostname(in.record, in.node) + "\n";
-  for (const auto& alias : in.record.pod.spec.host_aliases) {
+  const auto& spec = in.record.pod.spec;
+  auto names = pod_hostname(in.record, in.node);
+  if (!spec.subdomain.empty() && !spec.host_network) {  // kubelet: the full name first
+    auto full = names + "." + spec.subdomain + "." + in.record.pod.meta.name_space + ".svc." + in.node.cluster_domain;
+    names = full + "\t" + names;
+  }
+  for (const auto& ip : in.pod_ips) out += ip + "\t" + names + "\n";
+  for (const auto& alias : spec.host_aliases) {
     out += alias.ip;
     for (const auto& name : alias.names) out += "\t" + name;
     out += "\n";
@@ -265,7 +255,7 @@ Result<VolumeNeeds> volume_needs(const ContainerInput& in) {
     if (std::holds_alternative<kube::EmptyDir>(v.source) && !in.node.runtime_volumes)
       out.directories.push_back(volume_directory(in.record, in.node, v.name));
   }
-  if (!in.record.pod.spec.host_aliases.empty())
+  if (has_hosts_file(in.record.pod.spec))
     out.files.push_back(
         {.directory = volume_directory(in.record, in.node, ".hosts"), .files = {{"hosts", hosts_file(in)}}});
   return out;

@@ -16,9 +16,8 @@ namespace podshim::podlet {
 struct NodeFacts {
   std::string node_name = "node", cluster_domain = "cluster.local";
   std::vector<std::string> node_ips;
-  std::string cluster_dns;
-  // The one switch: false while nobody serves DNS at cluster_dns; ClusterFirst then means the host's resolv.conf.
-  bool dns_is_served = false;
+  std::string cluster_dns;           // "" = nobody serves cluster DNS: ClusterFirst then means the host's resolv.conf
+  CriDns host_dns;                   // of the host's resolv.conf, read anew for each sandbox
   std::int64_t memory_capacity = 0;  // bytes, for the OOM score of burstable Pods
   std::string state_dir = "/run/podlet";
   std::string podlet_id;  // of the state directory

@@ -170,7 +170,11 @@ std::string_view phase_text(PodPhase phase) {
 PodStatus pod_status(const SyncInput& in, const SyncOutput& plan) {
   PodStatus s;
   const auto& spec = in.record.pod.spec;
-  for (const auto& c : spec.init_containers) s.init.push_back(container_status(in, plan, c));
+  for (const auto& c : spec.init_containers) {
+    auto& status = s.init.emplace_back(container_status(in, plan, c));
+    // kubelet: ready says of an init container that it has done its work.
+    if (!c.restart_always) status.ready = status.state == State::terminated && status.ended.exit_code == 0;
+  }
   for (const auto& c : spec.containers) s.containers.push_back(container_status(in, plan, c));
   s.initialized = init_done(in, s);
   s.phase = phase_of(in, s);
@@ -181,7 +185,11 @@ PodStatus pod_status(const SyncInput& in, const SyncOutput& plan) {
   if (auto f = in.failures.find(kSandboxKey); f != in.failures.end() && s.message.empty())
     s.message = f->second.message;
   const auto* sandbox = in.seen.newest_sandbox();
-  if (sandbox != nullptr && sandbox->ready) s.ips = sandbox->ips;
+  if (spec.host_network) {  // kubelet: the node's addresses from the first, whatever comes of the sandbox
+    s.ips.assign(in.node_ips.begin(), in.node_ips.end());
+  } else if (sandbox != nullptr && sandbox->ready) {
+    s.ips = sandbox->ips;
+  }
   s.ready = s.phase == PodPhase::running;
   for (std::size_t i = 0; i < s.init.size(); i++) {
     s.restarts += s.init[i].restarts;

@@ -72,14 +72,15 @@ bool ProbeBook::record(const std::string& container, const std::string& id, Prob
   track.busy = false;
   // From the due time, so that the period does not stretch by the probe's own time; after a stall, from now.
   track.due = std::max(track.due + track.period, now);
+  if (result.outcome == ProbeOutcome::no_answer) return false;
   // A container that was never ready is asked sooner, so that it serves soon (Kubernetes: periodSeconds allows it).
-  if (kind == ProbeKind::readiness && !track.good && !result.success && track.early < track.period) {
+  if (kind == ProbeKind::readiness && !track.good && !result.success() && track.early < track.period) {
     track.due = std::min(track.due, now + track.early);
     track.early *= 2;
   }
   auto before = track.good;
   auto message = track.message;
-  if (result.success) {
+  if (result.success()) {
     track.failures = 0;
     track.message.clear();
     if (++track.successes >= track.success_threshold) track.good = true;
@@ -102,9 +103,11 @@ ContainerHealth ProbeBook::health(const kube::Container& container, const CriCon
   auto readiness = tracks.find(ProbeKind::readiness);
   out.ready = out.started && (readiness == tracks.end() || readiness->second.good == true);
   for (const auto& [kind, track] : tracks) {
-    if (track.good == false && kind != ProbeKind::readiness) out.kill = kind;
     if (!track.message.empty())
       out.message = std::string(kube::probe_kind_text(kind)) + " probe failed: " + track.message;
+    if (track.good != false || kind == ProbeKind::readiness) continue;
+    out.kill = kind;
+    break;  // its message is the reason: readiness, which comes last and may fail beside it, kills nobody
   }
   if (out.kill) out.ready = false;  // so that its endpoint leaves before it is killed
   return out;

@@ -1,7 +1,7 @@
 // The probes of one Pod: which is due when, and what their results mean. Kubernetes' rules: liveness and readiness wait
 // for the startup probe; a container that was never ready is asked more often; a result turns over after
-// success_threshold or failure_threshold in a row; a new container starts from nothing. Without a readiness probe a
-// started container is ready. Pure: time and results come in. One thread.
+// success_threshold or failure_threshold in a row, and no answer counts for neither; a new container starts from
+// nothing. Without a readiness probe a started container is ready. Pure: time and results come in. One thread.
 #pragma once
 
 #include <map>
@@ -14,9 +14,14 @@
 
 namespace podshim::podlet {
 
+// no_answer: nothing was learnt of the container (the runtime was away, the probe names no port). The kubelet calls it
+// "probe errored" and throws the result away.
+enum class ProbeOutcome { failure, success, no_answer };
+
 struct ProbeResult {
-  bool success = false;
+  ProbeOutcome outcome = ProbeOutcome::failure;
   std::string message;  // why not
+  bool success() const { return outcome == ProbeOutcome::success; }
 };
 
 struct DueProbe {

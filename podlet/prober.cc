@@ -60,7 +60,7 @@ std::optional<ProbeResult> advance(Attempt& a) {
     getsockopt(a.fd.get(), SOL_SOCKET, SO_ERROR, &err, &size);
     if (err != 0) return failed(a.target, "connect", err);
     a.connected = true;
-    if (!a.target.http) return ProbeResult{.success = true};
+    if (!a.target.http) return ProbeResult{.outcome = ProbeOutcome::success};
   }
   while (a.sent < a.target.request.size()) {
     ssize_t n = sys::retry([&] {
@@ -81,7 +81,7 @@ std::optional<ProbeResult> advance(Attempt& a) {
     // The status line decides: a success needs no body.
     if (a.answer.find("\r\n") != std::string::npos) {
       auto result = judge_http(a.answer);
-      if (result.success) return result;
+      if (result.success()) return result;
     }
   }
 }
@@ -114,7 +114,7 @@ ProbeResult judge_http(std::string_view answer) {
             std::from_chars(line.data() + 9, line.data() + 12, status).ec == std::errc{};
   if (!ok)
     return {.message = answer.empty() ? "the connection was closed without an answer" : "the answer is not HTTP"};
-  if (status >= 200 && status < 400) return {.success = true};
+  if (status >= 200 && status < 400) return {.outcome = ProbeOutcome::success};
   auto body = answer.find("\r\n\r\n");
   std::string shown(body == std::string_view::npos ? "" : answer.substr(body + 4, kShownBody));
   while (!shown.empty() && static_cast<unsigned char>(shown.back()) <= ' ') shown.pop_back();

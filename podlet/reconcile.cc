@@ -57,7 +57,8 @@ class PodSync {
   }
 
   void kill(const CriContainer& c, std::chrono::seconds grace, std::string reason) {
-    if (busy(c.name)) return;
+    bool starts = in_.record.deleted && in_.starting.contains(c.name);
+    if (busy(starts ? kill_key(c.name) : c.name)) return;
     act({.kind = Kind::kill_container, .container = c.name, .id = c.id, .grace = grace, .reason = std::move(reason)});
   }
 
@@ -103,6 +104,7 @@ class PodSync {
       act({.kind = Kind::stop_sandbox, .id = s.id, .reason = "it has no address"});
       return;
     }
+    if (busy(kRunSandboxHold)) return;
     std::uint32_t attempt = seen_.sandboxes.empty() ? 0 : seen_.newest_sandbox()->attempt + 1;
     act({.kind = Kind::run_sandbox, .attempt = attempt});
   }

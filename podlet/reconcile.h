@@ -1,12 +1,14 @@
 // One Pod: desired x observed x clock -> what to do now. The order is the kubelet's: one READY sandbox; init containers
 // one after another (sidecars stay); then all containers; restarts by policy and back-off; a failed liveness or startup
 // probe kills. Deletion: main containers end before sidecars, then the sandbox, then everything is removed. Actions
-// that are under way (`busy`) are not asked for again. Pure; any thread.
+// that are under way (`busy`) are not asked for again; only a deletion kills what is still being started, since a
+// postStart may hang for an hour. Pure; any thread.
 #pragma once
 
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,10 @@ struct Failure {
   Time at;
 };
 inline constexpr const char* kSandboxKey = "";  // of failures, back-off and busy; containers use their name
+// Of `held`: a run_sandbox that failed holds the next one up, and no stop, removal or deletion.
+inline constexpr const char* kRunSandboxHold = " (run)";
+// Of a kill beside a start that is under way.
+inline std::string kill_key(const std::string& container) { return container + " (kill)"; }
 
 struct SyncInput {
   const PodRecord& record;
@@ -31,7 +37,9 @@ struct SyncInput {
   const std::map<std::string, Failure>& failures;
   const std::map<std::string, std::uint32_t>& attempts;  // highest so far, by container, as observed
   const std::set<std::string>& busy;
+  const std::set<std::string>& starting;    // of the busy ones
   const std::map<std::string, Time>& held;  // sandboxes, stops and removals that failed: not again before
+  std::span<const std::string> node_ips;    // of Pods on the host's network
   bool may_stop = true;                     // deletion: the endpoints are known to be out of the proxy
   Time now;
 };

@@ -1,5 +1,6 @@
 #include <grpcpp/grpcpp.h>
 
+#include "common/status_code.h"
 #include "podlet/runtime_client.h"
 #include "runtime.grpc.pb.h"
 
@@ -11,31 +12,6 @@ using std::chrono::seconds;
 
 // The kubelet's limits: two minutes a call, RunPodSandbox four. PullImage has none there; ten minutes here.
 constexpr seconds kCall{120}, kRunSandbox{240}, kPull{600}, kList{30};
-
-ErrorKind kind_of(grpc::StatusCode code) {
-  switch (code) {
-    case grpc::StatusCode::INVALID_ARGUMENT:
-      return ErrorKind::invalid_argument;
-    case grpc::StatusCode::NOT_FOUND:
-      return ErrorKind::not_found;
-    case grpc::StatusCode::ALREADY_EXISTS:
-      return ErrorKind::already_exists;
-    case grpc::StatusCode::FAILED_PRECONDITION:
-      return ErrorKind::failed_precondition;
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return ErrorKind::resource_exhausted;
-    case grpc::StatusCode::UNAVAILABLE:
-      return ErrorKind::unavailable;
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return ErrorKind::deadline_exceeded;
-    case grpc::StatusCode::CANCELLED:
-      return ErrorKind::cancelled;
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return ErrorKind::unimplemented;
-    default:
-      return ErrorKind::internal;
-  }
-}
 
 void set_map(const StringMap& from, google::protobuf::Map<std::string, std::string>* to) {
   for (const auto& [key, value] : from) (*to)[key] = value;
@@ -83,7 +59,7 @@ cri::PodSandboxConfig encode(const CriSandboxConfig& c) {
   set_seccomp(c.seccomp, security->mutable_seccomp());
   security->set_privileged(c.privileged);
   if (c.run_as_user) security->mutable_run_as_user()->set_value(*c.run_as_user);
-  if (c.run_as_group && c.run_as_user) security->mutable_run_as_group()->set_value(*c.run_as_group);
+  if (c.run_as_group) security->mutable_run_as_group()->set_value(*c.run_as_group);
   for (auto g : c.supplemental_groups) security->add_supplemental_groups(g);
   return out;
 }
@@ -95,7 +71,8 @@ void encode_security(const CriContainerConfig& c, cri::LinuxContainerSecurityCon
   out->set_readonly_rootfs(c.readonly_rootfs);
   out->set_no_new_privs(c.no_new_privs);
   if (c.run_as_user) out->mutable_run_as_user()->set_value(*c.run_as_user);
-  if (c.run_as_group && c.run_as_user) out->mutable_run_as_group()->set_value(*c.run_as_group);
+  if (c.run_as_group) out->mutable_run_as_group()->set_value(*c.run_as_group);
+  if (!c.run_as_username.empty()) out->set_run_as_username(c.run_as_username);
   for (auto g : c.supplemental_groups) out->add_supplemental_groups(g);
   for (const auto& s : c.capabilities_add) out->mutable_capabilities()->add_add_capabilities(s);
   for (const auto& s : c.capabilities_drop) out->mutable_capabilities()->add_drop_capabilities(s);
@@ -336,11 +313,12 @@ class GrpcRuntime : public RuntimeClient {
     return out;
   }
 
-  Result<std::string> pull_image(const std::string& reference) override {
+  Result<std::string> pull_image(const std::string& reference, std::stop_token given_up) override {
     cri::PullImageRequest request;
     cri::PullImageResponse response;
     request.mutable_image()->set_image(reference);
-    TRY(call(images_, &cri::ImageService::Stub::PullImage, request, &response, kPull, "PullImage", reference));
+    TRY(call(images_, &cri::ImageService::Stub::PullImage, request, &response, kPull, "PullImage", reference,
+             std::move(given_up)));
     return response.image_ref();
   }
 
@@ -348,12 +326,14 @@ class GrpcRuntime : public RuntimeClient {
   template <typename Stub, typename Request, typename Response>
   Result<> call(const std::unique_ptr<Stub>& stub,
                 grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*), const Request& request,
-                Response* response, seconds limit, const char* op, const std::string& subject) {
+                Response* response, seconds limit, const char* op, const std::string& subject,
+                std::stop_token given_up = {}) {
     grpc::ClientContext context;
+    std::stop_callback cancel(given_up, [&context] { context.TryCancel(); });  // also before the call has begun
     context.set_deadline(std::chrono::system_clock::now() + limit);
     auto status = ((*stub).*method)(&context, request, response);
     if (status.ok()) return {};
-    return fail(Error::of(kind_of(status.error_code()), op, subject, status.error_message()));
+    return fail(Error::of(kind_of(static_cast<Code>(status.error_code())), op, subject, status.error_message()));
   }
 
   std::unique_ptr<cri::RuntimeService::Stub> runtime_;

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -83,7 +84,8 @@ struct CriContainerConfig {
   CriResources resources;
   CriNamespaces namespaces;
   bool privileged = false, readonly_rootfs = false, no_new_privs = false;
-  std::optional<std::int64_t> run_as_user, run_as_group;
+  std::optional<std::int64_t> run_as_user, run_as_group;  // CRI: a group only beside a user
+  std::string run_as_username;
   std::vector<std::int64_t> supplemental_groups;
   std::vector<std::string> capabilities_add, capabilities_drop, masked_paths, readonly_paths;
   CriSeccomp seccomp;
@@ -156,7 +158,8 @@ class RuntimeClient {
   virtual Result<CriExec> exec_sync(const std::string& id, const std::vector<std::string>& command,
                                     std::chrono::seconds timeout) = 0;
   virtual Result<std::optional<CriImage>> image_status(const std::string& reference) = 0;
-  virtual Result<std::string> pull_image(const std::string& reference) = 0;
+  // Ends at once, as `cancelled`, when it is given up.
+  virtual Result<std::string> pull_image(const std::string& reference, std::stop_token given_up) = 0;
 };
 
 // `socket` is a path. Connects lazily; calls fail with `unavailable` while nobody listens.

@@ -1,5 +1,6 @@
 #include "podlet/services_dir.h"
 
+#include "common/log.h"
 #include "common/sys/file.h"
 
 namespace podshim::podlet {
@@ -11,6 +12,30 @@ std::string file_name(const char* kind, const kube::ObjectMeta& meta) {
 }
 bool is_ours(std::string_view name) {
   return (name.starts_with("service_") || name.starts_with("endpointslice_")) && name.ends_with(".json");
+}
+
+template <typename T>
+std::vector<T> read_objects(const std::string& directory, std::string_view prefix,
+                            Result<T> (*decode)(const json::Reader&, kube::Unknowns&)) {
+  std::vector<T> out;
+  auto names = sys::list_dir(directory);
+  if (!names) return out;
+  for (const auto& name : *names) {
+    if (!name.starts_with(prefix) || !name.ends_with(".json")) continue;
+    auto object = [&]() -> Result<T> {
+      auto text = TRY(sys::read_file(directory + "/" + name));
+      auto value = TRY(json::parse(text));
+      auto reader = TRY(json::Reader::of(value, "", name));
+      kube::Unknowns unknowns;
+      return decode(reader, unknowns);
+    }();
+    if (object) {
+      out.push_back(*std::move(object));
+    } else {
+      log::warn("a file of the services directory does not read", {{"why", object.error().text()}});
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -48,6 +73,13 @@ Result<bool> ServicesDir::write(const std::vector<kube::Service>& services,
     changed = true;
   }
   return changed;
+}
+
+std::vector<kube::EndpointSlice> read_slices(const std::string& directory) {
+  return read_objects(directory, "endpointslice_", kube::decode_endpoint_slice);
+}
+std::vector<kube::Service> read_services(const std::string& directory) {
+  return read_objects(directory, "service_", kube::decode_service);
 }
 
 std::string endpoint_text(const IpAddress& address, int port) {

@@ -24,6 +24,10 @@ class ServicesDir {
   bool swept_ = false;
 };
 
+// The slices, the Services that are in it; a file that does not read is told and left out.
+std::vector<kube::EndpointSlice> read_slices(const std::string& directory);
+std::vector<kube::Service> read_services(const std::string& directory);
+
 // Whether netproxy's status file (services.<key>.endpoints.<port>: ["10.42.0.2:8080", ...]: what the kernel has
 // acknowledged) still names one of the addresses. False when there is no such file: nobody is waited for then.
 bool netproxy_sends_to(const std::string& status_file, const std::set<std::string>& addresses);

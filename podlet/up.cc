@@ -64,7 +64,10 @@ Result<std::string> podlet_id(const std::string& state) {
 
 Result<NodeOptions> node_options(const UpOptions& up) {
   const auto& c = up.config;
-  NodeOptions out{.service_cidr = c.service_cidr, .cluster_dns = c.cluster_dns, .node_ports = c.node_port_range};
+  NodeOptions out{.ranges = {.service_cidr = c.service_cidr,
+                             .cluster_dns = c.cluster_dns,
+                             .node_ports = c.node_port_range,
+                             .load_balancer_pool = c.podlet.load_balancer_pool}};
   auto& f = out.facts;
   f.state_dir = c.podlet.state;
   TRY(sys::make_dirs(f.state_dir, 0700));
@@ -82,7 +85,7 @@ Result<NodeOptions> node_options(const UpOptions& up) {
     if (!ip.empty()) f.node_ips.push_back(ip);
   }
   f.cluster_domain = c.cluster_domain;
-  f.cluster_dns = c.cluster_dns.str();
+  if (c.serves_dns()) f.cluster_dns = c.cluster_dns.str();
   struct sysinfo info{};
   if (::sysinfo(&info) == 0) f.memory_capacity = static_cast<std::int64_t>(info.totalram) * info.mem_unit;
   out.services_dir = c.podlet.services_dir.empty() ? c.podshim.state + "/services" : c.podlet.services_dir;
@@ -150,15 +153,18 @@ void run_loop(Node& node, const Clock& clock, const Waits& waits, const std::str
 }
 
 void print_settings(const NodeOptions& o, const UpOptions& up, const std::string& endpoint) {
-  log::info("settings", {{"directory", up.directory},
-                         {"runtime", endpoint},
-                         {"state", o.facts.state_dir},
-                         {"services", o.services_dir},
-                         {"netproxy-status", o.netproxy_status},
-                         {"node-name", o.facts.node_name},
-                         {"node-ip", o.facts.node_ips.empty() ? "" : o.facts.node_ips.front()},
-                         {"service-cidr", o.service_cidr.str()},
-                         {"podlet-id", o.facts.podlet_id}});
+  log::info("settings",
+            {{"directory", up.directory},
+             {"runtime", endpoint},
+             {"state", o.facts.state_dir},
+             {"services", o.services_dir},
+             {"netproxy-status", o.netproxy_status},
+             {"node-name", o.facts.node_name},
+             {"node-ip", o.facts.node_ips.empty() ? "" : o.facts.node_ips.front()},
+             {"service-cidr", o.ranges.service_cidr.str()},
+             {"cluster-dns", o.facts.cluster_dns.empty() ? "none" : o.facts.cluster_dns},
+             {"load-balancer-pool", o.ranges.load_balancer_pool ? o.ranges.load_balancer_pool->str() : "none"},
+             {"podlet-id", o.facts.podlet_id}});
 }
 
 Result<> up(const UpOptions& options) {

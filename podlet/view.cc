@@ -74,28 +74,24 @@ std::string ports_text(const kube::Service& s) {
   return or_none(out);
 }
 
-const char* type_text(const kube::Service& s) {
-  static constexpr const char* kNames[] = {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"};
-  return kNames[static_cast<int>(s.type)];
+// What kubectl shows: a load balancer's addresses and the external ones, or that they are still to come.
+std::string external_text(const kube::Service& s) {
+  if (s.type == kube::ServiceType::external_name) return s.external_name;
+  auto out = joined_addresses(s.load_balancer_ips), more = joined_addresses(s.external_ips);
+  if (!more.empty()) out += (out.empty() ? "" : ",") + more;
+  if (out.empty() && s.type == kube::ServiceType::load_balancer) return "<pending>";
+  return or_none(out);
 }
 
 Listing services(const Node& node) {
   Listing out{.header = {"NAME", "TYPE", "CLUSTER-IP", "EXTERNAL-IP", "PORT(S)"}, .wide = {"SELECTOR"}};
   for (const auto& [key, object] : node.objects()) {
-    const auto* given = std::get_if<kube::Service>(&object.value);
-    if (given == nullptr) continue;
-    auto found = std::ranges::find_if(node.allocation().services,
-                                      [&](const auto& s) { return s.meta.key() == given->meta.key(); });
-    const auto& s = found == node.allocation().services.end() ? *given : *found;
-    std::string ip = s.headless              ? "None"
-                     : s.cluster_ips.empty() ? (s.type == kube::ServiceType::external_name ? "<none>" : "<refused>")
-                                             : s.cluster_ips.front().str();
-    std::string external = s.external_name;
-    for (const auto* list : {&s.load_balancer_ips, &s.external_ips})
-      for (const auto& e : *list) external += (external.empty() ? "" : ",") + e.str();
-    if (external.empty() && s.type == kube::ServiceType::load_balancer) external = "<pending>";
+    const auto* declared = std::get_if<kube::Service>(&object.value);
+    if (declared == nullptr) continue;
+    const auto& s = as_served(node, *declared);
     Item item{.name_space = key.name_space, .name = key.name, .labels = s.meta.labels};
-    item.cells = {key.name, type_text(s), ip, or_none(external), ports_text(s)};
+    auto external = is_refused(node, s) ? "<none>" : external_text(s);
+    item.cells = {key.name, service_type_text(s), cluster_ip_text(node, s), external, ports_text(s)};
     item.wide = {kube::labels_text(s.selector)};
     item.object = [&node, &object] { return service_object(node, object); };
     out.items.push_back(std::move(item));
@@ -211,7 +207,7 @@ Result<std::string> get_view(const Node& node, const ViewRequest& r) {
                           "there is none in namespace " + (r.name_space.empty() ? "*" : r.name_space)));
   if (r.output == "name") {
     std::string out;
-    for (const auto& i : list.items) out += i.name + "\n";
+    for (const auto& i : list.items) out += resource_name(r.kind, i.name) + "\n";
     return out;
   }
   if (r.output == "json" || r.output == "yaml") {

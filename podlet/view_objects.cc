@@ -13,6 +13,14 @@ json::Value& child(json::Value& object, const char* name) {
   return object;  // not reached: set() above
 }
 
+// allocate() keeps the order of the objects: by namespace, then name.
+const kube::Service* find_served(const Node& node, const kube::Service& declared) {
+  const auto& all = node.allocation().services;
+  auto key = [](const kube::Service& s) { return std::tie(s.meta.name_space, s.meta.name); };
+  auto found = std::ranges::lower_bound(all, key(declared), {}, key);
+  return found != all.end() && key(*found) == key(declared) ? &*found : nullptr;
+}
+
 }  // namespace
 
 json::Value pod_object(const Node& node, const PodEntry& e) {
@@ -61,10 +69,34 @@ json::Value workload_object(const Node& node, const ManifestObject& object) {
 }
 
 json::Value service_object(const Node& node, const ManifestObject& object) {
-  const auto& given = std::get<kube::Service>(object.value);
-  auto& services = node.allocation().services;
-  auto found = std::ranges::find_if(services, [&](const auto& s) { return s.meta.key() == given.meta.key(); });
-  return kube::encode_service(found == services.end() ? given : *found);
+  return kube::encode_service(as_served(node, std::get<kube::Service>(object.value)));
+}
+
+const kube::Service& as_served(const Node& node, const kube::Service& declared) {
+  const auto* served = find_served(node, declared);
+  return served == nullptr ? declared : *served;
+}
+
+bool is_refused(const Node& node, const kube::Service& declared) {
+  return find_served(node, declared) == nullptr && node.allocation().refused.contains(declared.meta.key());
+}
+
+std::string cluster_ip_text(const Node& node, const kube::Service& declared) {
+  if (is_refused(node, declared)) return "<refused>";  // whatever it wished for
+  const auto& s = as_served(node, declared);
+  if (s.headless) return "None";
+  return s.cluster_ips.empty() ? "<none>" : s.cluster_ips.front().str();
+}
+
+const char* service_type_text(const kube::Service& s) {
+  static constexpr const char* kNames[] = {"ClusterIP", "NodePort", "LoadBalancer", "ExternalName"};
+  return kNames[static_cast<int>(s.type)];
+}
+
+std::string joined_addresses(const std::vector<IpAddress>& list) {
+  std::string out;
+  for (const auto& ip : list) out += (out.empty() ? "" : ",") + ip.str();
+  return out;
 }
 
 std::vector<kube::EndpointSlice> slices_of(const Node& node, const std::string& name_space,

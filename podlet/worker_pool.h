@@ -1,6 +1,7 @@
 // Executor: where blocking work goes. WorkerPool keeps one bounded set of threads per lane, made as they are needed, so
-// that stopping containers (which waits for grace periods) never holds up starting others, nor either of them a probe.
-// submit(): any thread. The destructor waits for the jobs that have begun and drops those that have not.
+// that no lane ever waits for another: stopping waits for grace periods, a postStart may hang for an hour, and looking
+// at the runtime must go on through both. submit(): any thread. The destructor waits for the jobs that have begun and
+// drops those that have not.
 #pragma once
 
 #include <array>
@@ -13,7 +14,9 @@
 
 namespace podshim::podlet {
 
-enum class Lane { work, stop, probe, control };  // control: one job a connection of the command line
+// slow: starts that pull an image or have a postStart; observe: lists and looks; control: one job a connection of the
+// command line.
+enum class Lane { work, slow, stop, probe, control, observe };
 
 class Executor {
  public:
@@ -34,11 +37,11 @@ class WorkerPool : public Executor {
     std::vector<std::thread> threads;
   };
   void work(Queue& queue);
-  static constexpr int kMaxThreads[] = {8, 32, 8, 16};
+  static constexpr std::array kMaxThreads = {8, 32, 32, 8, 16, 4};  // by Lane
 
   std::mutex mutex_;  // guards all below
   std::condition_variable wake_;
-  std::array<Queue, 4> queues_;
+  std::array<Queue, kMaxThreads.size()> queues_;
   bool stop_ = false;
 };
 

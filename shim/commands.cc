@@ -8,6 +8,8 @@
 #include "shim/cni_config.h"
 #include "shim/cri/client.h"
 #include "shim/doctor.h"
+#include "shim/pull_command.h"
+#include "shim/timeline_command.h"
 
 namespace podshim {
 namespace {
@@ -160,6 +162,10 @@ int images(const Options& options) {
       if (const auto done = client.remove_image(reference); !done) return failed(done.error());
     return kExitDone;
   }
+  if (options.verb == Verb::image_pull) {
+    const auto image = pull_with_progress(client, options);
+    return image ? print_images({*image}, options.json) : failed(image.error());
+  }
   const auto list = options.verb == Verb::image_import ? client.import_images(options.operands) : client.list_images();
   return list ? print_images(*list, options.json) : failed(list.error());
 }
@@ -170,9 +176,11 @@ int run_command(const Options& options) {
   switch (options.verb) {
     case Verb::image_import:
     case Verb::image_list:
+    case Verb::image_pull:
     case Verb::image_remove:
       return images(options);
     case Verb::status: {
+      if (!options.timeline.empty()) return print_timeline(options);
       const auto status = cri::AdminClient(options.config.podshim.socket).status();
       return status ? print_status(*status, options.json) : failed(status.error());
     }

@@ -31,15 +31,35 @@ Finding cgroups(const HostFacts& host) {
                      : "mount the missing controllers below /sys/fs/cgroup, or boot with cgroup_enable=memory"};
 }
 
-Finding sysctl(const char* check, const std::optional<std::string>& value, const char* name, const char* absent,
-               const char* fix_absent, const char* off) {
-  if (!value) return {.level = Level::problem, .check = check, .found = absent, .fix = fix_absent};
-  const bool on = value->starts_with('1') || value->starts_with('2');
-  if (on) return {.check = check, .found = std::string(name) + " = " + *value};
-  return {.level = Level::problem,
-          .check = check,
-          .found = std::string(name) + " = " + *value + ": " + off,
-          .fix = "sysctl -w " + std::string(name) + "=1, and a line in /etc/sysctl.d/"};
+Finding forwarding(const DoctorFacts& f) {
+  const char* const name = "net.ipv4.ip_forward";
+  if (!f.ip_forward)
+    return {.level = Level::problem,
+            .check = "ip-forward",
+            .found = std::string(name) + " cannot be read",
+            .fix = "mount /proc"};
+  if (*f.ip_forward == "0")
+    return {
+        .level = Level::warning,
+        .check = "ip-forward",
+        .found = std::string(name) +
+                 " = 0: no packet leaves a Pod's network; the bridge plugin of podshim turns it on with the first Pod",
+        .fix = std::string("sysctl -w ") + name + "=1 when another plugin is used"};
+  if (!f.deaf_uplinks.empty())
+    return {.level = Level::warning,
+            .check = "ip-forward",
+            .found = "on, but off for " + join(f.deaf_uplinks) + ": nothing from outside reaches a Pod through it",
+            .fix = "sysctl -w net.ipv4.conf." + f.deaf_uplinks.front() + ".forwarding=1"};
+  return {.check = "ip-forward", .found = std::string(name) + " = " + *f.ip_forward};
+}
+
+// A matter of other bridges: ours routes between its ports, so that every packet passes conntrack anyway.
+Finding bridge_netfilter(const DoctorFacts& f) {
+  if (f.bridge_nf_call && *f.bridge_nf_call != "0") return {.check = "bridge-netfilter", .found = "on"};
+  return {.check = "bridge-netfilter",
+          .found =
+              "off: fine with podshim's bridge plugin; with another one a Service fails between Pods of one bridge "
+              "(modprobe br_netfilter; sysctl -w net.bridge.bridge-nf-call-iptables=1)"};
 }
 
 Finding network(const Config& config, const DoctorFacts& f) {
@@ -95,12 +115,8 @@ std::vector<Finding> examine(const Config& config, const DoctorFacts& f) {
                               .check = "nftables",
                               .found = f.nf_tables_error,
                               .fix = "modprobe nf_tables; host ports, masquerading and Services need it"});
-  out.push_back(sysctl("ip-forward", f.ip_forward, "net.ipv4.ip_forward", "net.ipv4.ip_forward cannot be read",
-                       "mount /proc", "no packet leaves a Pod's network"));
-  out.push_back(sysctl("bridge-netfilter", f.bridge_nf_call, "net.bridge.bridge-nf-call-iptables",
-                       "br_netfilter is not loaded: a Service fails between Pods of one bridge",
-                       "modprobe br_netfilter, and a line in /etc/modules-load.d/",
-                       "a Service fails between Pods of one bridge, unless the bridge itself asks for it"));
+  out.push_back(forwarding(f));
+  out.push_back(bridge_netfilter(f));
   out.push_back(network(config, f));
   out.push_back(plugins(config, f));
   out.push_back(f.default_route ? Finding{.check = "default-route", .found = "there"}

@@ -19,6 +19,7 @@ struct DoctorFacts {
   bool overlay = false;                   // in /proc/filesystems
   std::optional<std::string> ip_forward;  // texts of the sysctls; nothing = the file is not there
   std::optional<std::string> bridge_nf_call;
+  std::vector<std::string> deaf_uplinks;  // of default routes, forwarding off while ip_forward is on
   std::string nf_tables_error;  // "" = the kernel answers
   bool default_route = false;
   std::string network_error;  // "" = a CNI configuration is in force

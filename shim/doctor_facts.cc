@@ -1,3 +1,4 @@
+#include <net/if.h>
 #include <unistd.h>
 
 #include "common/netlink/route.h"
@@ -32,16 +33,21 @@ std::string ask_nf_tables() {
   return answer ? "" : answer.error().text();
 }
 
-bool has_default_route() {
+void look_at_uplinks(DoctorFacts* out) {
   auto socket = netlink::Socket::open(netlink::Protocol::route);
-  if (!socket) return false;
+  if (!socket) return;
   for (const Family family : {Family::v4, Family::v6}) {
     const auto routes = netlink::list_routes(*socket, family);
     if (!routes) continue;
     for (const auto& route : *routes)
-      if (route.destination.prefix == 0) return true;
+      if (route.destination.prefix == 0) {
+        out->default_route = true;
+        char name[IF_NAMESIZE] = "";
+        if (family != Family::v4 || out->ip_forward != "1" || ::if_indextoname(route.link, name) == nullptr) continue;
+        const std::string file = std::string("/proc/sys/net/ipv4/conf/") + name + "/forwarding";
+        if (sysctl(file.c_str()) == "0") out->deaf_uplinks.push_back(name);
+      }
   }
-  return false;
 }
 
 void look_at_network(const Config& config, DoctorFacts* out) {
@@ -74,7 +80,7 @@ DoctorFacts gather_doctor_facts(const Config& config, const HostFacts& host) {
   out.ip_forward = sysctl("/proc/sys/net/ipv4/ip_forward");
   out.bridge_nf_call = sysctl("/proc/sys/net/bridge/bridge-nf-call-iptables");
   out.nf_tables_error = ask_nf_tables();
-  out.default_route = has_default_route();
+  look_at_uplinks(&out);
   look_at_network(config, &out);
   return out;
 }

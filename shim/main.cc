@@ -5,23 +5,30 @@
 #include <malloc.h>
 #include <signal.h>
 #include <sys/eventfd.h>
-#include <sys/file.h>
-#include <sys/resource.h>
 
 #include <cstdio>
 #include <cstdlib>
 
 #include "common/log.h"
+#include "common/sys/descriptors.h"
 #include "common/sys/file.h"
+#include "common/sys/lock.h"
 #include "shim/apply/probe.h"
 #include "shim/commands.h"
+#include "shim/cri/gauges.h"
+#include "shim/cri/pool.h"
 #include "shim/cri/server.h"
 #include "shim/doctor.h"
+#include "shim/metrics/http.h"
+#include "shim/streaming/server.h"
 
 namespace podshim {
 namespace {
 
 constexpr std::chrono::seconds kStopPatience{10};
+// Opening processes and connections for streams, at a time. A Pod that drops its own packets, or is on a volume that
+// does not answer, holds as many for seconds as its lanes let it (shim/streaming/limits.h).
+constexpr std::size_t kStreamCalls = 256;
 int g_stop_event = -1;  // written by the signal handler, which has no other way to reach anything
 
 void on_stop_signal(int) {
@@ -53,10 +60,8 @@ Result<Fd> lock_root(const std::string& root) {
   TRY(sys::make_dirs(root, 0711));
   const std::string path = root + "/daemon.lock";
   Fd fd = TRY(sys::open(path, O_RDWR | O_CREAT, 0600));
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return fail(Error::sys("flock", path));
+  if (!TRY(sys::lock_file(fd, path)))
     return fail(Error::of(ErrorKind::unavailable, "lock", root, "another podshim uses this root"));
-  }
   return fd;
 }
 
@@ -68,6 +73,23 @@ void print_settings(const Options& options) {
     log::info("setting", {{"name", s.name}, {"value", s.value}, {"origin", s.origin}});
 }
 
+// Metrics that cannot be served are no reason not to serve Pods.
+std::unique_ptr<MetricsServer> serve_metrics(const PodshimConfig& config, std::function<std::string()> text) {
+  if (config.metrics_port == 0) return nullptr;
+  auto page =
+      MetricsServer::start(config.metrics_address, static_cast<std::uint16_t>(config.metrics_port), std::move(text));
+  if (page) return *std::move(page);
+  log::error("metrics are not served", {{"error", page.error().text()}});
+  return nullptr;
+}
+
+streaming::ServerOptions streaming_options(const PodshimConfig::Streaming& c) {
+  streaming::ServerOptions out{
+      .address = c.address, .port = static_cast<std::uint16_t>(c.port), .certificate = c.tls_cert, .key = c.tls_key};
+  out.limits.idle = c.idle;
+  return out;
+}
+
 Result<> serve(const Options& options) {
   const auto since = std::chrono::steady_clock::now();
   const Config& config = options.config;
@@ -75,22 +97,35 @@ Result<> serve(const Options& options) {
   const Fd root_lock = TRY(lock_root(config.podshim.root));
   const HostFacts facts = TRY_IN(gather_host_facts(), "look at the host");
   std::vector<std::string> quarantined;
-  auto images = TRY(open_image_store(config.podshim.root + "/images", facts, &quarantined));
-  auto runtime = TRY(make_runtime(config, facts, std::move(images), std::move(quarantined)));
+  auto images = TRY(open_image_store(config.podshim.root + "/images", facts, &quarantined,
+                                     {.registries = options.registries, .stall = config.podshim.pull_stall}));
+  Metrics metrics;
+  const auto count_stages = [&](const std::string& operation, const std::vector<StageSpan>& stages, auto) {
+    for (const auto& stage : stages) metrics.stage(operation, stage.name, stage.took);
+  };
+  auto runtime = TRY(make_runtime(config, facts, std::move(images), std::move(quarantined), {.stages = count_stages}));
   cri::Activity activity;
-  cri::Border border{
-      .runtime = *runtime,
-      .config = config,
-      .activity = activity,
-      .doctor = [&] { return examine(config, gather_doctor_facts(config, facts)); },
-      .started_at_ns = std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds(1)};
+  cri::Border border{.runtime = *runtime,
+                     .config = config,
+                     .activity = activity,
+                     .doctor = [&] { return examine(config, gather_doctor_facts(config, facts)); },
+                     .started_at_ns = std::chrono::system_clock::now().time_since_epoch() / std::chrono::nanoseconds(1),
+                     .metrics = &metrics};
+  // The pool ends after the streaming server, and both before the runtime.
+  cri::Pool stream_calls({.name = "stream-call", .max_threads = kStreamCalls});
+  auto streaming = TRY(streaming::Server::start(*runtime, streaming_options(config.podshim.streaming),
+                                                [&](auto call) { return stream_calls.submit(std::move(call)); }));
+  border.streaming = streaming.get();
+  border.streaming_sessions = [&] { return streaming->sessions(); };
   auto server = TRY(cri::Server::start(border, listener));
+  const auto page = serve_metrics(config.podshim, [&] { return metrics.text(cri::gauges(border)); });
   const auto took = std::chrono::steady_clock::now() - since;
   log::info("serving",
             {{"socket", config.podshim.socket}, {"us", static_cast<long>(took / std::chrono::microseconds(1))}});
   wait_for_stop();
   log::info("stopping; Pods go on");
-  if (!server->stop(kStopPatience)) {
+  streaming->stop();
+  if (!server->stop(kStopPatience) || !stream_calls.drain(kStopPatience)) {
     // Calls hang in the lifecycle; unwinding under them would be worse than leaving them to the next start.
     log::warn("calls still run; leaving them");
     (void)sys::remove_file(config.podshim.socket);
@@ -110,14 +145,9 @@ int main(int argc, char** argv) {
     std::fputs(options.error().err.c_str(), stderr);
     return options.error().code;
   }
-  ::setenv("GRPC_ENABLE_FORK_SUPPORT", "0", 1);
   if (options->verb != Verb::serve) return run_command(*options);
   // About ten descriptors a Pod: the soft limit of a shell ends at a hundred Pods.
-  rlimit files{};
-  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
-    files.rlim_cur = files.rlim_max;
-    ::setrlimit(RLIMIT_NOFILE, &files);
-  }
+  sys::raise_descriptor_limit();
   ::mallopt(M_ARENA_MAX, 2);  // a heap per pool thread would cost more than the lock
   auto level = log::Level::info;
   log::parse_level(options->config.podshim.log_level, &level);

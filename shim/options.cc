@@ -6,6 +6,7 @@
 #include "common/sys/file.h"
 #include "common/yaml.h"
 #include "shim/cri/version.h"
+#include "shim/image/registries.h"
 
 namespace podshim {
 namespace {
@@ -13,7 +14,8 @@ namespace {
 constexpr char kDefaultConfigFile[] = "/etc/podshim/config.yaml";
 
 struct Flags {
-  std::string config, socket, root, state, cni_conf_dir, registries, nri_socket, log_level, output = "text";
+  std::string config, socket, root, state, cni_conf_dir, registries, nri_socket, log_level, creds, timeline,
+      output = "text";
   std::vector<std::string> cni_bin_dirs, archives, images;
 };
 
@@ -57,10 +59,17 @@ void add_commands(CLI::App& app, Parsed& p) {
   auto* list = image->add_subcommand("ls", "list images");
   listing(list);
   verb(list, Verb::image_list);
+  auto* pull = image->add_subcommand("pull", "pull an image from its registry");
+  pull->add_option("image", p.flags.images, "tag or digest")->required()->expected(1);
+  pull->add_option("--creds", p.flags.creds, "USER:PASSWORD for the registry");
+  listing(pull);
+  verb(pull, Verb::image_pull);
   auto* remove = image->add_subcommand("rm", "remove images");
   remove->add_option("image", p.flags.images, "tag, digest or id")->required();
   verb(remove, Verb::image_remove);
   auto* status = app.add_subcommand("status", "state of the running daemon");
+  status->add_option("--timeline", p.flags.timeline,
+                     "a Pod's start stage by stage: its id, the beginning of it, or namespace/name");
   listing(status);
   verb(status, Verb::status);
   auto* doctor = app.add_subcommand("doctor", "look at what podshim needs of this host");
@@ -119,19 +128,27 @@ void merge(const Flags& f, const FileKeys& file, Options* out) {
   note("podshim", "cgroup-parent", c.cgroup_parent, false);
   note("podshim", "pids-limit", std::to_string(c.pids_limit), false);
   note("podshim", "cni-timeout-seconds", std::to_string(c.cni_timeout.count()), false);
+  note("podshim", "streaming", c.streaming.address + " port " + std::to_string(c.streaming.port), false);
   note("", "cluster-cidr", out->config.cluster_cidr.str(), false);
 }
 
 std::expected<Options, EarlyExit> finish(const Parsed& p) {
   if (!p.flags.nri_socket.empty())
     return std::unexpected(EarlyExit{kExitUsage, "", "podshim: --nri-socket: NRI is not supported yet\n"});
-  Options out{.verb = p.verb, .json = p.flags.output == "json"};
+  if (!p.flags.creds.empty() && p.flags.creds.find(':') == std::string::npos)
+    return std::unexpected(EarlyExit{kExitUsage, "", "podshim: --creds: is not USER:PASSWORD\n"});
+  Options out{.verb = p.verb, .timeline = p.flags.timeline, .creds = p.flags.creds, .json = p.flags.output == "json"};
   const std::string file = p.flags.config.empty() ? kDefaultConfigFile : p.flags.config;
   auto config = load_config(file, !p.flags.config.empty());
   if (!config) return std::unexpected(EarlyExit{kExitUsage, "", "podshim: " + config.error().text() + "\n"});
   out.config = *std::move(config);
   if (sys::exists(file)) out.config_file = file;
   merge(p.flags, FileKeys(file), &out);
+  if (p.verb == Verb::serve) {
+    auto registries = image::load_registries(out.config.podshim.registries, !p.flags.registries.empty());
+    if (!registries) return std::unexpected(EarlyExit{kExitUsage, "", "podshim: " + registries.error().text() + "\n"});
+    out.registries = std::make_shared<const image::Registries>(*std::move(registries));
+  }
   for (const auto& archive : p.flags.archives) out.operands.push_back(absolute(archive));
   out.operands.insert(out.operands.end(), p.flags.images.begin(), p.flags.images.end());
   return out;

@@ -1,11 +1,15 @@
 #include "cni/bridge/apply.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <chrono>
 #include <thread>
 
 #include "cni/rules/ruleset.h"
 #include "common/sys/file.h"
 #include "common/sys/netns.h"
+#include "common/sys/retry.h"
 
 namespace podshim::cni::bridge {
 namespace {
@@ -16,18 +20,33 @@ using netlink::Socket;
 constexpr std::chrono::microseconds kPortPoll{200};
 constexpr std::chrono::seconds kPortTimeout{1};
 
-// A read-only /proc/sys with the right value in it is fine.
+// A read-only /proc/sys with the right value in it is fine. One writer at a time: of two that write ip_forward at once
+// both can find it set, and nobody turns the links on (devinet_sysctl_forward restarts without its lock).
 Result<> write_sysctl(const Sysctl& s) {
-  std::string path = "/proc/sys/" + s.key;
-  auto written = sys::write_file(path, s.value);
-  if (written) return {};
+  const std::string path = "/proc/sys/" + s.key;
   auto now = sys::read_file(path);
   if (now && *now == s.value + "\n") return {};
-  return written;
+  Fd file = TRY(sys::open(path, O_WRONLY));
+  if (sys::retry([&] { return ::flock(file.get(), LOCK_EX); }) != 0) return fail(Error::sys("flock", path));
+  return sys::write_all(file, s.value, path);
 }
 
 Result<> write_sysctls(const std::vector<Sysctl>& all) {
   for (const auto& s : all) TRY(write_sysctl(s));
+  return {};
+}
+
+// Of a network namespace that is the Pod's alone, and new.
+Result<> write_pod_sysctls(const std::vector<Sysctl>& all) {
+  for (const auto& s : all) {
+    const std::string path = "/proc/sys/" + s.key;
+    auto file = sys::open(path, O_WRONLY);
+    if (!file) {
+      TRY(write_sysctl(s));
+    } else {
+      TRY(sys::write_all(*file, s.value, path));
+    }
+  }
   return {};
 }
 
@@ -39,25 +58,26 @@ Result<> execute_unless(Socket& socket, Batch& batch, int harmless) {
 }
 
 Result<int> ensure_bridge(const AddPlan& plan, Socket& node) {
+  int index = plan.bridge_index;
   if (plan.create) {
     Batch make;
     netlink::add_bridge(make, {.name = plan.bridge, .mtu = plan.bridge_mtu, .mac = plan.bridge_mac, .up = false});
     TRY(execute_unless(node, make, EEXIST));  // another ADD made it
     TRY(write_sysctls(plan.bridge_sysctls));
+    index = TRY(netlink::get_link(node, plan.bridge)).index;
   }
-  auto bridge = TRY(netlink::get_link(node, plan.bridge));
   Batch change;
-  netlink::LinkChange c{.index = bridge.index};
+  netlink::LinkChange c{.index = index};
   if (plan.bridge_nf_call) c.nf_call = true;
   if (plan.bridge_up) c.up = true;
   if (plan.bridge_promisc) c.promisc = true;
   // A bridge that got its MAC from a port would lose it with that port.
   if (!plan.gateways.empty()) c.mac = plan.bridge_mac;
   if (plan.bridge_nf_call || plan.bridge_up || plan.bridge_promisc || c.mac) netlink::change_link(change, c);
-  for (const auto& a : plan.wrong_addresses) netlink::delete_address(change, bridge.index, a, plan.bridge);
-  for (const auto& a : plan.gateways) netlink::add_address(change, bridge.index, a, plan.bridge);
+  for (const auto& a : plan.wrong_addresses) netlink::delete_address(change, index, a, plan.bridge);
+  for (const auto& a : plan.gateways) netlink::add_address(change, index, a, plan.bridge);
   TRY(execute_unless(node, change, EEXIST));
-  return bridge.index;
+  return index;
 }
 
 Error veth_exists(const AddPlan& plan, Socket& node) {
@@ -148,7 +168,7 @@ Result<> apply(const AddPlan& plan, Socket& node, const Fd& netns, Rollback& rol
   std::optional<Result<Socket>> opened;
   TRY(sys::in_netns_here(netns, [&]() -> Result<> {
     opened = Socket::open(netlink::Protocol::route);
-    return write_sysctls(plan.pod_sysctls);
+    return write_pod_sysctls(plan.pod_sysctls);
   }));
   Socket pod = TRY(*std::move(opened));
   auto link = TRY(netlink::get_link(pod, plan.pod_name));

@@ -78,6 +78,7 @@ Result<> plan_bridge_address(const NetConf& conf, const Facts& facts, const Cidr
 void plan_bridge(const NetConf& conf, const Facts& facts, AddPlan& plan) {
   plan.bridge = conf.bridge;
   plan.create = !facts.bridge;
+  if (facts.bridge) plan.bridge_index = facts.bridge->index;
   // Only where the node routes for the Pods: a bridge of layer 2 alone is not pushed through the IP hooks.
   plan.bridge_nf_call = conf.is_gateway && facts.bridge_netfilter && (!facts.bridge || !facts.bridge->nf_call);
   plan.bridge_up = !facts.bridge || !facts.bridge->up;
@@ -103,8 +104,7 @@ void plan_node(const NetConf& conf, bool routed, AddPlan& plan) {
   if (!conf.is_gateway) return;
   if (v4) {
     plan.sysctls.push_back({"net/ipv4/ip_forward", "1"});
-    // Of two that write ip_forward at once, both can find it set and nobody turns the links on (devinet_sysctl_forward
-    // restarts without the lock): the bridge says it for itself.
+    // Somebody may have turned it off for new links (conf/default): the bridge says it for itself.
     plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "forwarding"), "1"});
     plan.sysctls.push_back({conf_path("ipv4", conf.bridge, "route_localnet"), "1"});
   }

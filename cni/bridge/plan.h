@@ -26,6 +26,7 @@ struct AddPlan {
   // The bridge.
   std::string bridge;
   bool create = false;
+  int bridge_index = 0;                // of one that is there
   std::uint32_t bridge_mtu = 0;        // of a bridge to be made
   netlink::Mac bridge_mac;             // of the bridge, there or to be made
   bool bridge_nf_call = false;         // to be switched on

@@ -10,7 +10,7 @@ asm(".pushsection .note.podshim, \"a\", @note\n"
     ".balign 4\n"
     ".long 8, 2f - 1f, 1\n"
     ".asciz \"podshim\"\n"
-    "1: .asciz \"podshim host-local leases 1\"\n"
+    "1: .asciz \"podshim host-local leases 2\"\n"
     "2: .balign 4\n"
     ".popsection\n");
 

@@ -106,8 +106,16 @@ Result<IpAddress> choose(const State& state, const Uses& uses, const std::string
 
 }  // namespace
 
+Error lost_leases(const std::string& network) {
+  return Error::of(ErrorKind::internal, "hand out IP", "network " + network,
+                   "leases of this boot were lost, and an address could be one that a living Pod has; a GC whose "
+                   "valid attachments all hold one or a reboot ends this, and so does removing the network's directory "
+                   "once none lives");
+}
+
 Result<std::vector<Assigned>> allocate(State& state, const std::string& network, const std::vector<RangeSet>& sets,
                                        const Attachment& owner, const std::vector<IpAddress>& requested) {
+  if (state.lost) return fail(lost_leases(network));
   if (const auto* lease = find(state, owner)) {
     return fail(
         Error::of(ErrorKind::already_exists, "attachment has an IP already", owner.str(),
@@ -151,6 +159,9 @@ std::vector<IpAddress> collect(State& state, const std::vector<Attachment>& vali
     return true;
   });
   remember(state, out);
+  // Nobody lives of whom we know nothing.
+  if (std::ranges::all_of(valid, [&](const Attachment& owner) { return find(state, owner) != nullptr; }))
+    state.lost = false;
   return out;
 }
 

@@ -27,6 +27,7 @@ struct State {
   std::vector<Lease> leases;
   std::vector<IpAddress> freed;  // oldest first
   std::vector<IpAddress> last;   // last one handed out of each range set; unspecified = none
+  bool lost = false;             // there may be living leases that are not among these
   bool operator==(const State&) const = default;
 };
 
@@ -36,17 +37,20 @@ struct Assigned {
   bool operator==(const Assigned&) const = default;
 };
 
-// One address from each set. `requested` ones are taken as they are and must all lie in some set.
+// One address from each set. `requested` ones are taken as they are and must all lie in some set. None is given while
+// leases are lost: it could be a living one.
 Result<std::vector<Assigned>> allocate(State& state, const std::string& network, const std::vector<RangeSet>& sets,
                                        const Attachment& owner, const std::vector<IpAddress>& requested);
 // What it held; nothing when it held nothing.
 std::vector<IpAddress> release(State& state, const Attachment& owner);
-// Frees what is held by none of `valid`; gives what was freed.
+// Frees what is held by none of `valid`; gives what was freed. When each valid one holds a lease, nothing is lost any
+// more.
 std::vector<IpAddress> collect(State& state, const std::vector<Attachment>& valid);
 // After a reboot no lease is alive: all go. Nothing when the boot is the same.
 void renew(State& state, const std::string& boot_id);
 
 const Lease* find(const State& state, const Attachment& owner);
 std::uint64_t free_in(const State& state, const RangeSet& set);
+Error lost_leases(const std::string& network);
 
 }  // namespace podshim::cni::ipam

@@ -1,10 +1,15 @@
 // The State of one network in <data dir>/<network>/leases, guarded by flock(2) on the file `lock` beside it, which the
-// kernel drops with the process. Written beside and renamed: a process killed at any point leaves the old State or the
-// new one. Nothing is synced: after a power cut the boot id differs and no lease counts. A file that does not parse is
-// set aside as `leases.bad` when it is of another boot, and an error when it is of this one (its leases may be alive).
+// kernel drops with the process. Written beside, in `leases.new`, and swapped, then written there once more: a process
+// killed at any point leaves the old State or the new one in `leases`, and between two calls there are two equal
+// copies. Nothing is synced: after a power cut the boot id differs and no lease counts.
+//
+// A `leases` that is gone or does not parse is made anew from the other copy and from its own good lines, and kept as
+// `leases.bad`, with a warning. Where neither copy is whole the State is `lost`, which is written too. That a network
+// had leases in this boot is known by the boot id in `lock`; whose whole directory went is a new one.
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "cni/ipam/store.h"
 #include "common/fd.h"
@@ -22,6 +27,9 @@ class DiskStore : public Store {
  private:
   DiskStore(std::string dir, Fd lock, std::string boot_id)
       : dir_(std::move(dir)), lock_(std::move(lock)), boot_id_(std::move(boot_id)) {}
+  Result<State> recover(const std::optional<std::string>& leases);
+  bool had_leases() const;  // in this boot
+  Result<> write_copy(const std::string& text) const;
   std::string dir_;
   Fd lock_;
   std::string boot_id_;

@@ -57,6 +57,7 @@ Result<> status(const Request& request, const std::string& boot_id) {
   auto store = TRY(open_existing(request, boot_id));
   if (!store) return {};
   auto state = TRY(store->load());
+  if (state.lost) return fail(lost_leases(conf.network));
   for (const auto& set : conf.ranges) {
     if (free_in(state, set) == 0)
       return fail(Error::of(ErrorKind::resource_exhausted, "no free IP", "network " + conf.network,
@@ -70,7 +71,8 @@ Result<> gc(const Request& request, const std::string& boot_id) {
   auto store = TRY(open_existing(request, boot_id));
   if (!store) return {};
   auto state = TRY(store->load());
-  if (!collect(state, valid).empty()) TRY(store->save(state));
+  bool was_lost = state.lost;
+  if (!collect(state, valid).empty() || was_lost != state.lost) TRY(store->save(state));
   return {};
 }
 

@@ -8,7 +8,7 @@
 namespace podshim::cni::ipam {
 
 // In an ELF note of the program; changes with the format of the leases.
-inline constexpr std::string_view kNote = "podshim host-local leases 1";
+inline constexpr std::string_view kNote = "podshim host-local leases 2";
 
 Result<AddResult> add(const Request& request, const std::string& boot_id);
 // The addresses that were held; releasing nothing is success.

@@ -12,6 +12,7 @@ namespace {
 //   last <index of the range set> <address>
 //   lease <container id> <interface> <address>...
 //   freed <address>...
+//   lost
 constexpr std::string_view kHeader = "podshim-leases 1";
 constexpr std::size_t kMaxSets = 1024;
 
@@ -58,6 +59,8 @@ Result<> read_line(std::string_view line, State& state) {
   } else if (kind == "freed") {
     auto addresses = TRY(take_addresses(line, rest));
     state.freed.insert(state.freed.end(), addresses.begin(), addresses.end());
+  } else if (line == "lost") {
+    state.lost = true;
   } else {
     return fail(broken(line));
   }
@@ -84,6 +87,7 @@ std::string encode(const State& state) {
     out += "freed";
     append(out, state.freed);
   }
+  if (state.lost) out += "lost\n";
   return out;
 }
 
@@ -101,6 +105,16 @@ Result<State> decode_state(std::string_view text) {
     first = false;
   }
   if (first) return fail(broken("an empty file"));
+  return out;
+}
+
+State salvage(std::string_view text) {
+  State out;
+  for (auto end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
+    // A line that does not parse changes nothing but its own words.
+    [[maybe_unused]] auto read = read_line(text.substr(0, end), out);
+    text.remove_prefix(end + 1);
+  }
   return out;
 }
 

@@ -16,5 +16,7 @@ class Store {
 // The State as text, and back. decode(encode(s)) == s. Pure.
 std::string encode(const State& state);
 Result<State> decode_state(std::string_view text);
+// What is whole of a text that does not decode: every good line that was closed.
+State salvage(std::string_view text);
 
 }  // namespace podshim::cni::ipam

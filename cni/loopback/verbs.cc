@@ -3,7 +3,6 @@
 #include "cni/skel/pod_netns.h"
 #include "common/netlink/address.h"
 #include "common/netlink/link.h"
-#include "common/sys/netns.h"
 
 namespace podshim::cni::loopback {
 namespace {
@@ -11,15 +10,6 @@ namespace {
 using netlink::Socket;
 
 constexpr const char* kName = "lo";
-
-Result<Socket> open_in_pod(const Fd& netns) {
-  std::optional<Result<Socket>> out;
-  TRY(sys::in_netns_here(netns, [&]() -> Result<> {
-    out = Socket::open(netlink::Protocol::route);
-    return {};
-  }));
-  return *std::move(out);
-}
 
 Result<> set_link(Socket& pod, bool up) {
   netlink::Batch b;
@@ -31,7 +21,7 @@ Result<> set_link(Socket& pod, bool up) {
 
 Result<json::Value> add(const Request& request) {
   auto netns = TRY(open_pod_netns(request));
-  auto pod = TRY(open_in_pod(netns));
+  auto pod = TRY(Socket::open_in(netns, netlink::Protocol::route));
   TRY(set_link(pod, true));
   // In a chain the result is that of the plugin before; alone it says what `lo` has.
   if (const auto* prev = request.config.find("prevResult"); prev != nullptr && !prev->is_null()) return *prev;
@@ -47,13 +37,13 @@ Result<> del(const Request& request) {
   if (request.netns.empty()) return {};
   auto netns = open_pod_netns(request);
   if (!netns) return {};
-  auto pod = TRY(open_in_pod(*netns));
+  auto pod = TRY(Socket::open_in(*netns, netlink::Protocol::route));
   return set_link(pod, false);
 }
 
 Result<> check(const Request& request) {
   auto netns = TRY(open_pod_netns(request));
-  auto pod = TRY(open_in_pod(netns));
+  auto pod = TRY(Socket::open_in(netns, netlink::Protocol::route));
   auto link = TRY(netlink::get_link(pod, kName));
   if (!link.up) return fail(Error::of(ErrorKind::failed_precondition, "check", kName, "is down"));
   return {};

@@ -20,6 +20,8 @@ Code code_of(const Error& error) {
     case ErrorKind::os:
     case ErrorKind::not_found:
     case ErrorKind::unavailable:
+    case ErrorKind::unauthenticated:
+    case ErrorKind::permission_denied:
     case ErrorKind::internal:
       return Code::operation_failed;
   }

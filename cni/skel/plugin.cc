@@ -19,7 +19,8 @@ json::Value version_answer(const Request& request) {
   for (auto name : kVersionNames) names.push(name);
   return json::Value::object()
       .set("cniVersion", asked != nullptr && asked->is_string() ? *asked : json::Value(name_of(kNewestVersion)))
-      .set("supportedVersions", std::move(names));
+      .set("supportedVersions", std::move(names))
+      .set("podshim.dev/waits-for-config", true);  // the runtime may start us before it has one
 }
 
 // Nothing in the answer = nothing to print.

@@ -139,7 +139,7 @@ Result<std::optional<Quantity>> decode_amount(const json::Reader& r, const char*
   if (value == nullptr) return std::nullopt;
   auto q = Quantity::from(*value);
   if (!q) return fail(r.error(name, q.error().detail));
-  if (q->is_negative()) return fail(r.error(name, "is negative"));
+  if (q->is_negative()) return fail(r.error(name, json::dump(*value) + " is negative"));
   return *q;
 }
 

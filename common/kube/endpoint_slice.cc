@@ -74,8 +74,9 @@ Result<EndpointSlice> decode_endpoint_slice(const json::Reader& object, Unknowns
   s.meta = TRY(decode_meta(object, unknowns));
   if (auto label = s.meta.labels.find(kServiceLabel); label != s.meta.labels.end()) s.service_name = label->second;
   s.family = TRY(decode_family(object));
-  for (const auto& endpoint : TRY(object.objects("endpoints")))
-    s.endpoints.push_back(TRY(decode_endpoint(endpoint, s.family, unknowns)));
+  auto endpoints = TRY(object.objects("endpoints"));
+  s.endpoints.reserve(endpoints.size());
+  for (const auto& endpoint : endpoints) s.endpoints.push_back(TRY(decode_endpoint(endpoint, s.family, unknowns)));
   for (const auto& r : TRY(object.objects("ports"))) {
     EndpointPort port;
     port.name = TRY(r.string_or("name", ""));

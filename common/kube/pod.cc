@@ -34,7 +34,9 @@ Result<PodDns> decode_dns(const json::Reader& r, Unknowns& unknowns) {
   out.servers = TRY(r.strings("nameservers"));
   for (const auto& server : out.servers)
     if (!IpAddress::parse(server)) return fail(r.error("nameservers", "\"" + server + "\" is not an IP address"));
+  if (out.servers.size() > 3) return fail(r.error("nameservers", "must not have more than 3 nameservers"));
   out.searches = TRY(r.strings("searches"));
+  if (out.searches.size() > 32) return fail(r.error("searches", "must not have more than 32 search paths"));
   for (const auto& option : TRY(r.objects("options"))) {
     auto name = TRY(option.string("name"));
     auto value = TRY(option.string_or("value", ""));

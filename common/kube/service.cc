@@ -1,7 +1,9 @@
 #include "common/kube/service.h"
 
 #include <algorithm>
-#include <set>
+
+#include "common/kube/service_check.h"
+#include "common/kube/wording.h"
 
 namespace podshim::kube {
 namespace {
@@ -30,9 +32,9 @@ Result<T> word(const json::Reader& r, std::string_view name, const Word<T> (&wor
   std::string known;
   for (const auto& w : words) {
     if (w.text == text) return w.value;
-    known += (known.empty() ? "" : ", ") + std::string(w.text);
+    known += (known.empty() ? "" : ", ") + quoted(w.text);
   }
-  return fail(r.error(name, "\"" + text + "\" is none of " + known));
+  return fail(r.error(name, "Unsupported value: " + quoted(text) + ": supported values: " + known));
 }
 
 template <typename T, std::size_t N>
@@ -42,8 +44,8 @@ std::string_view text_of(T value, const Word<T> (&words)[N]) {
 
 Result<IpAddress> address(const json::Reader& r, std::string_view name, const std::string& text) {
   auto ip = IpAddress::parse(text);
-  if (!ip) return fail(r.error(name, ip.error().detail));
-  if (ip->is_unspecified() || ip->is_loopback()) return fail(r.error(name, text + " cannot be served"));
+  if (!ip) return fail(invalid_value(r, name, quoted(text), "must be a valid IP address, (e.g. 10.9.8.7)"));
+  TRY(check_address(r, name, *ip));
   return *ip;
 }
 
@@ -60,7 +62,7 @@ Result<ServicePort> decode_port(const json::Reader& r, Unknowns& unknowns) {
   ServicePort port;
   port.name = TRY(r.string_or("name", ""));
   if (!port.name.empty() && !is_dns_label(port.name))
-    return fail(r.error("name", "\"" + port.name + "\" is not a DNS label"));
+    return fail(invalid_value(r, "name", quoted(port.name), "must be a DNS label (RFC 1123)"));
   port.protocol = TRY(decode_protocol(r));
   port.port = static_cast<int>(TRY(r.integer("port", 1, kMaxPort)));
   port.target_port = TRY(decode_port_ref(r, "targetPort", {.number = port.port}));
@@ -70,58 +72,35 @@ Result<ServicePort> decode_port(const json::Reader& r, Unknowns& unknowns) {
   return port;
 }
 
-// As the API server: a port is told apart by its name, and by (protocol, port).
-Result<> check_ports(const json::Reader& spec, const Service& s) {
-  if (s.ports.empty() && !s.headless && s.type != ServiceType::external_name)
-    return fail(spec.error("ports", "is empty; a Service needs one port at least"));
-  std::set<std::string> names;
-  std::set<std::pair<Protocol, int>> numbers, node_ports;
-  for (std::size_t i = 0; i < s.ports.size(); i++) {
-    const auto& p = s.ports[i];
-    auto at = [&](const char* field) { return "ports[" + std::to_string(i) + "]." + field; };
-    auto number = std::string(protocol_name(p.protocol)) + " " + std::to_string(p.port);
-    if (p.name.empty() && s.ports.size() > 1)
-      return fail(spec.error(at("name"), "is missing; ports have names where there is more than one"));
-    if (!names.insert(p.name).second) return fail(spec.error(at("name"), "\"" + p.name + "\" is there twice"));
-    if (!numbers.emplace(p.protocol, p.port).second) return fail(spec.error(at("port"), number + " is there twice"));
-    if (p.node_port == 0) continue;
-    if (s.type != ServiceType::node_port && s.type != ServiceType::load_balancer)
-      return fail(
-          spec.error(at("nodePort"), std::to_string(p.node_port) + " is for type NodePort or LoadBalancer only"));
-    if (!node_ports.emplace(p.protocol, p.node_port).second)
-      return fail(spec.error(at("nodePort"), std::to_string(p.node_port) + " is there twice"));
-  }
-  return {};
-}
-
 Result<> decode_cluster_ips(const json::Reader& spec, Service& s) {
   auto one = TRY(spec.string_or("clusterIP", ""));
   auto all = TRY(spec.strings("clusterIPs"));
   if (one.empty() && !all.empty() && all.front() != "None")
-    return fail(spec.error("clusterIPs", "is set without clusterIP"));
-  if (one == "None" || (all.size() == 1 && all.front() == "None")) {
-    s.headless = true;
-    if (s.type != ServiceType::cluster_ip)
-      return fail(spec.error("clusterIP", "None does not go with type " + std::string(text_of(s.type, kTypes))));
-    return {};
-  }
+    return fail(required_value(spec, "clusterIP", "must be set together with clusterIPs"));
+  s.headless = one == "None" || (all.size() == 1 && all.front() == "None");
+  if (s.headless) return {};
   if (!one.empty() && !all.empty() && all.front() != one)
-    return fail(spec.error("clusterIPs", "does not begin with clusterIP " + one));
+    return fail(invalid_value(spec, "clusterIPs", quoted(all.front()), "first value must match `clusterIP`"));
   if (!one.empty()) s.cluster_ips.push_back(TRY(address(spec, "clusterIP", one)));
   if (!all.empty()) s.cluster_ips = TRY(addresses(spec, "clusterIPs"));
   return {};
 }
 
 Result<> decode_affinity(const json::Reader& spec, Service& s, Unknowns& unknowns) {
-  int seconds = kAffinityDefault;
+  std::int64_t seconds = kAffinityDefault;
+  bool on = TRY(word(spec, "sessionAffinity", kAffinities));
   if (auto config = TRY(spec.opt_object("sessionAffinityConfig"))) {
+    if (!on) return fail(forbidden(spec, "sessionAffinityConfig", "must not be set when session affinity is None"));
     if (auto client = TRY(config->opt_object("clientIP"))) {
-      seconds = static_cast<int>(TRY(client->integer_or("timeoutSeconds", seconds, 1, kAffinityMax)));
+      seconds = TRY(client->integer_or("timeoutSeconds", seconds));
+      if (seconds < 1 || seconds > kAffinityMax)
+        return fail(invalid_value(*client, "timeoutSeconds", std::to_string(seconds),
+                                  "must be greater than 0 and less than " + std::to_string(kAffinityMax)));
       note_unknown(*client, unknowns);
     }
     note_unknown(*config, unknowns);
   }
-  if (TRY(word(spec, "sessionAffinity", kAffinities))) s.affinity_seconds = seconds;
+  if (on) s.affinity_seconds = static_cast<int>(seconds);
   return {};
 }
 
@@ -131,8 +110,24 @@ Result<> decode_families(const json::Reader& spec, Unknowns& unknowns) {
   if (policy != "SingleStack") note_unused(spec, "ipFamilyPolicy", unknowns);
   for (const auto& family : TRY(spec.strings("ipFamilies"))) {
     if (family != "IPv4" && family != "IPv6")
-      return fail(spec.error("ipFamilies", "\"" + family + "\" is none of IPv4, IPv6"));
+      return fail(
+          spec.error("ipFamilies", "Unsupported value: " + quoted(family) + ": supported values: \"IPv4\", \"IPv6\""));
   }
+  return {};
+}
+
+Result<> decode_balancer(const json::Reader& spec, Service& s) {
+  for (const auto& text : TRY(spec.strings("loadBalancerSourceRanges"))) {
+    auto name = "loadBalancerSourceRanges[" + std::to_string(s.source_ranges.size()) + "]";
+    auto first = text.find_first_not_of(' '), last = text.find_last_not_of(' ');  // blanks are allowed around it
+    auto cidr = Cidr::parse(first == std::string::npos ? "" : text.substr(first, last - first + 1));
+    if (!cidr) return fail(invalid_value(spec, name, quoted(text), "must be a valid CIDR value, (e.g. 10.9.8.0/24)"));
+    s.source_ranges.push_back(*cidr);
+  }
+  if (auto wish = TRY(spec.string_or("loadBalancerIP", "")); !wish.empty())
+    s.load_balancer_ip = TRY(address(spec, "loadBalancerIP", wish));
+  s.load_balancer_class = TRY(spec.string_or("loadBalancerClass", ""));
+  s.allocate_node_ports = TRY(spec.boolean_or("allocateLoadBalancerNodePorts", true));
   return {};
 }
 
@@ -141,24 +136,19 @@ Result<> decode_spec(const json::Reader& spec, Service& s, Unknowns& unknowns) {
   s.selector = TRY(decode_labels(spec, "selector"));
   TRY(decode_cluster_ips(spec, s));
   for (const auto& port : TRY(spec.objects("ports"))) s.ports.push_back(TRY(decode_port(port, unknowns)));
-  TRY(check_ports(spec, s));
   s.external_ips = TRY(addresses(spec, "externalIPs"));
-  for (const auto& text : TRY(spec.strings("loadBalancerSourceRanges"))) {
-    auto cidr = Cidr::parse(text);
-    if (!cidr) return fail(spec.error("loadBalancerSourceRanges", cidr.error().detail));
-    s.source_ranges.push_back(*cidr);
-  }
+  TRY(decode_balancer(spec, s));
   s.external_policy = TRY(word(spec, "externalTrafficPolicy", kPolicies));
   s.internal_policy = TRY(word(spec, "internalTrafficPolicy", kPolicies));
   TRY(decode_affinity(spec, s, unknowns));
   TRY(decode_families(spec, unknowns));
   s.health_check_node_port = static_cast<int>(TRY(spec.integer_or("healthCheckNodePort", 0, 0, kMaxPort)));
   s.external_name = TRY(spec.string_or("externalName", ""));
-  if (s.type == ServiceType::external_name && !is_dns_subdomain(s.external_name))
-    return fail(spec.error("externalName", "\"" + s.external_name + "\" is not a DNS name"));
+  if (s.external_name.ends_with('.')) s.external_name.pop_back();  // as the API server reads it
   s.publish_not_ready = TRY(spec.boolean_or("publishNotReadyAddresses", false));
+  spec.ignore("trafficDistribution");  // a wish for near endpoints; on one node all are
   note_unknown(spec, unknowns);
-  return {};
+  return check_service(spec, s);
 }
 
 Result<> decode_status(const json::Reader& object, Service& s, Unknowns& unknowns) {
@@ -207,9 +197,14 @@ void encode_addresses(const Service& s, json::Value& spec) {
     for (const auto& cidr : s.source_ranges) ranges.push(cidr.str());
     spec.set("loadBalancerSourceRanges", std::move(ranges));
   }
+  if (s.load_balancer_ip) spec.set("loadBalancerIP", s.load_balancer_ip->str());
+  if (!s.load_balancer_class.empty()) spec.set("loadBalancerClass", s.load_balancer_class);
+  if (!s.allocate_node_ports) spec.set("allocateLoadBalancerNodePorts", false);
 }
 
 }  // namespace
+
+std::string_view service_type_text(ServiceType type) { return text_of(type, kTypes); }
 
 std::string_view protocol_name(Protocol p) {
   switch (p) {

@@ -1,5 +1,6 @@
 // Service values (Kubernetes core/v1), what netproxy and podlet need of them, and their decoder.
-// Errors name the field and the value; unknown fields are collected, not refused. Pure; any thread.
+// Errors name the field and the value in the API server's words; unknown fields are collected, not refused. Pure; any
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -43,8 +44,11 @@ struct Service {
   bool headless = false;               // clusterIP: None
   std::map<std::string, std::string> selector;
   std::vector<ServicePort> ports;
-  std::vector<IpAddress> external_ips, load_balancer_ips;
+  std::vector<IpAddress> external_ips, load_balancer_ips;  // the second from status
   std::vector<Cidr> source_ranges;
+  std::optional<IpAddress> load_balancer_ip;  // spec.loadBalancerIP: which one is wished for
+  std::string load_balancer_class;            // set: another implementation gives the address
+  bool allocate_node_ports = true;            // spec.allocateLoadBalancerNodePorts
   TrafficPolicy external_policy = TrafficPolicy::cluster, internal_policy = TrafficPolicy::cluster;
   std::optional<int> affinity_seconds;  // sessionAffinity: ClientIP
   int health_check_node_port = 0;

@@ -19,7 +19,7 @@ ifaddrmsg info(int index, const Cidr& cidr) {
 
 }  // namespace
 
-void add_address(Batch& b, int index, const Cidr& cidr, const std::string& link_name) {
+void add_address(Batch& b, int index, const Cidr& cidr, const std::string& link_name, std::uint8_t protocol) {
   b.begin("add address", cidr.str(), link_name, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, info(index, cidr));
   b.put(IFA_LOCAL, cidr.address.bytes());
   b.put(IFA_ADDRESS, cidr.address.bytes());
@@ -28,6 +28,7 @@ void add_address(Batch& b, int index, const Cidr& cidr, const std::string& link_
   } else {
     b.put_u32(IFA_FLAGS, IFA_F_NODAD);
   }
+  if (protocol != 0) b.put_u8(IFA_PROTO, protocol);
 }
 
 void delete_address(Batch& b, int index, const Cidr& cidr, const std::string& link_name) {
@@ -50,7 +51,8 @@ std::optional<LinkAddress> parse_address(const Message& m) {
   return LinkAddress{.index = static_cast<int>(h->ifa_index),
                      .cidr = {.address = IpAddress::from_bytes(family, *bytes), .prefix = h->ifa_prefixlen},
                      .link_scope = h->ifa_scope == RT_SCOPE_LINK,
-                     .tentative = (a.u32(IFA_FLAGS).value_or(h->ifa_flags) & IFA_F_TENTATIVE) != 0};
+                     .tentative = (a.u32(IFA_FLAGS).value_or(h->ifa_flags) & IFA_F_TENTATIVE) != 0,
+                     .protocol = a.u8(IFA_PROTO).value_or(0)};
 }
 
 Result<std::vector<LinkAddress>> list_addresses(Socket& socket, int index) {

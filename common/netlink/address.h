@@ -15,10 +15,12 @@ struct LinkAddress {
   Cidr cidr;
   bool link_scope = false;  // fe80::/64
   bool tentative = false;
+  std::uint8_t protocol = 0;  // who added it (IFA_PROTO, Linux 5.18); 0 = unsaid
   bool operator==(const LinkAddress&) const = default;
 };
 
-void add_address(Batch& batch, int index, const Cidr& cidr, const std::string& link_name);
+// An older kernel takes no notice of `protocol`.
+void add_address(Batch& batch, int index, const Cidr& cidr, const std::string& link_name, std::uint8_t protocol = 0);
 void delete_address(Batch& batch, int index, const Cidr& cidr, const std::string& link_name);
 Result<std::vector<LinkAddress>> list_addresses(Socket& socket, int index = 0);  // 0 = of all links
 

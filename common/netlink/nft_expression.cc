@@ -43,13 +43,16 @@ Expressions& Expressions::ct_status(int reg) {
   return *this;
 }
 
-Expressions& Expressions::fib_destination_type(int reg) {
+Expressions& Expressions::fib_type(std::uint32_t flag, int reg) {
   all_.push_back({.name = "fib",
                   .fields = {{NFTA_FIB_DREG, reg32(reg)},
                              {NFTA_FIB_RESULT, be32(NFT_FIB_RESULT_ADDRTYPE)},
-                             {NFTA_FIB_FLAGS, be32(NFTA_FIB_F_DADDR)}}});
+                             {NFTA_FIB_FLAGS, be32(flag)}}});
   return *this;
 }
+
+Expressions& Expressions::fib_destination_type(int reg) { return fib_type(NFTA_FIB_F_DADDR, reg); }
+Expressions& Expressions::fib_source_type(int reg) { return fib_type(NFTA_FIB_F_SADDR, reg); }
 
 Expressions& Expressions::mask(netlink::Bytes mask, int reg) {
   all_.push_back({.name = "bitwise",
@@ -133,18 +136,33 @@ Expressions& Expressions::set_priority(int reg) {
   return *this;
 }
 
-Expressions& Expressions::ct_original(std::uint32_t key, int reg) {
+Expressions& Expressions::ct_tuple(std::uint32_t key, std::uint8_t direction, int reg) {
   all_.push_back({.name = "ct",
-                  .fields = {{NFTA_CT_KEY, be32(key)},
-                             {NFTA_CT_DREG, reg32(reg)},
-                             {NFTA_CT_DIRECTION, {std::uint8_t{IP_CT_DIR_ORIGINAL}}}}});
+                  .fields = {{NFTA_CT_KEY, be32(key)}, {NFTA_CT_DREG, reg32(reg)}, {NFTA_CT_DIRECTION, {direction}}}});
   return *this;
 }
 
 Expressions& Expressions::ct_original_destination(bool v4, int reg) {
-  return ct_original(v4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, reg);
+  return ct_tuple(v4 ? NFT_CT_DST_IP : NFT_CT_DST_IP6, IP_CT_DIR_ORIGINAL, reg);
 }
-Expressions& Expressions::ct_original_destination_port(int reg) { return ct_original(NFT_CT_PROTO_DST, reg); }
+Expressions& Expressions::ct_original_destination_port(int reg) {
+  return ct_tuple(NFT_CT_PROTO_DST, IP_CT_DIR_ORIGINAL, reg);
+}
+Expressions& Expressions::ct_reply_source_port(int reg) { return ct_tuple(NFT_CT_PROTO_SRC, IP_CT_DIR_REPLY, reg); }
+
+Expressions& Expressions::update(const std::string& map, int data_reg) {
+  all_.push_back({.name = "dynset",
+                  .fields = {{NFTA_DYNSET_SET_NAME, text(map)},
+                             {NFTA_DYNSET_OP, be32(NFT_DYNSET_OP_UPDATE)},
+                             {NFTA_DYNSET_SREG_KEY, reg32(0)},
+                             {NFTA_DYNSET_SREG_DATA, reg32(data_reg)}}});
+  return *this;
+}
+
+Expressions& Expressions::counter() {
+  all_.push_back({.name = "counter"});
+  return *this;
+}
 
 Expressions& Expressions::verdict_map(const std::string& map, int reg) {
   all_.push_back(

@@ -20,6 +20,7 @@ class Expressions {
   Expressions& meta(Meta key, int reg = 0);
   Expressions& ct_status(int reg = 0);
   Expressions& fib_destination_type(int reg = 0);
+  Expressions& fib_source_type(int reg = 0);
   Expressions& mask(netlink::Bytes mask, int reg = 0);
   Expressions& equal(netlink::Bytes value, int reg = 0) { return compare(0, value, reg); }
   Expressions& not_equal(netlink::Bytes value, int reg = 0) { return compare(1, value, reg); }
@@ -32,12 +33,16 @@ class Expressions {
   Expressions& masquerade();
 
   // What a balancer needs beyond that.
-  Expressions& value(netlink::Bytes value, int reg = 0);          // a constant
-  Expressions& random(std::uint32_t modulus, int reg = 0);        // numgen random mod
-  Expressions& priority(int reg = 0);                             // meta priority
-  Expressions& set_priority(int reg = 0);                         // meta priority set
-  Expressions& ct_original_destination(bool v4, int reg = 0);     // ct original ip|ip6 daddr
-  Expressions& ct_original_destination_port(int reg = 0);         // ct original proto-dst
+  Expressions& value(netlink::Bytes value, int reg = 0);       // a constant
+  Expressions& random(std::uint32_t modulus, int reg = 0);     // numgen random mod
+  Expressions& priority(int reg = 0);                          // meta priority
+  Expressions& set_priority(int reg = 0);                      // meta priority set
+  Expressions& ct_original_destination(bool v4, int reg = 0);  // ct original ip|ip6 daddr
+  Expressions& ct_original_destination_port(int reg = 0);      // ct original proto-dst
+  Expressions& ct_reply_source_port(int reg = 0);              // ct reply proto-src
+  // update @map { key : data }: the key begins in register 0, the data in `data_reg`.
+  Expressions& update(const std::string& map, int data_reg);
+  Expressions& counter();
   Expressions& verdict_map(const std::string& map, int reg = 0);  // vmap
   Expressions& go_to(const std::string& chain);
   Expressions& leave();               // return
@@ -65,7 +70,8 @@ class Expressions {
     std::vector<Field> verdict;  // nested inside NFTA_IMMEDIATE_DATA
   };
   Expressions& compare(std::uint32_t op, netlink::Bytes value, int reg);
-  Expressions& ct_original(std::uint32_t key, int reg);
+  Expressions& ct_tuple(std::uint32_t key, std::uint8_t direction, int reg);
+  Expressions& fib_type(std::uint32_t flag, int reg);
   Expressions& immediate(std::int32_t code, const std::string& chain);
   std::vector<Expression> all_;
 };

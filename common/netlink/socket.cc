@@ -14,7 +14,7 @@ namespace podshim::netlink {
 namespace {
 
 constexpr int kDumpTries = 8;
-constexpr std::size_t kBuffer = 1 << 17;
+constexpr std::size_t kBuffer = (1 << 17) - 1024;  // just so much that malloc needs no mapping of its own
 
 const Batch::Request* request_of(const Batch& batch, std::uint32_t seq) {
   const auto& all = batch.requests();
@@ -56,7 +56,7 @@ Result<Socket> Socket::open(Protocol protocol) {
 
 Result<Socket> Socket::open_in(const Fd& netns, Protocol protocol) {
   std::optional<Result<Socket>> out;
-  TRY(sys::in_netns(netns, [&]() -> Result<> {
+  TRY(sys::in_netns_here(netns, [&]() -> Result<> {
     out = open(protocol);
     return {};
   }));

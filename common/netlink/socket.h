@@ -1,5 +1,6 @@
 // One netlink socket. It keeps speaking to the network namespace it was opened in, whichever thread uses it; open_in()
-// makes one in another namespace, so that only the opening needs a switch of namespace.
+// makes one in another namespace, so that only the opening needs a switch of namespace: there and back on the calling
+// thread (in_netns_here()).
 //
 //   execute()   sends a Batch in one sendmsg(2); every request asks for an acknowledgement and these are matched by
 //               sequence number. The kernel goes on after a refused request; the result is the first refusal in order,

@@ -18,6 +18,8 @@ Result<Fd> open(const std::string& path, int flags, mode_t mode = 0);
 Result<Fd> open_at(const Fd& dir, const std::string& path, int flags, mode_t mode = 0);
 // openat2(2) with RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS: for every path that an image or a volume gives.
 Result<Fd> open_in_root(const Fd& root, const std::string& path, int flags, mode_t mode = 0);
+// The same with RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV: nothing on the way may be a link or a mount.
+Result<Fd> open_beneath(const Fd& dir, const std::string& path, int flags);
 
 Result<std::string> read_file(const std::string& path, std::size_t limit = 64UL << 20);  // EFBIG above the limit
 Result<std::string> read_all(const Fd& fd, const std::string& subject, std::size_t limit = 64UL << 20);

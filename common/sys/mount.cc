@@ -53,4 +53,10 @@ Result<Fd> copy_mount(const Fd& at, const std::string& path, bool recursive) {
   return mount;
 }
 
+Result<> attach_mount(const Fd& mount, const std::string& path) {
+  if (::syscall(SYS_move_mount, mount.get(), "", AT_FDCWD, path.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
+    return fail(Error::sys("move_mount", path));
+  return {};
+}
+
 }  // namespace podshim::sys

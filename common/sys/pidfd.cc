@@ -14,7 +14,10 @@ namespace podshim::sys {
 Result<ProcessId> process_id(pid_t pid) {
   std::string path = "/proc/" + std::to_string(pid) + "/stat";
   auto text = read_file(path);
-  if (!text) return fail(Error::sys("find process", std::to_string(pid), {}, ESRCH));
+  // ESRCH: it went between open and read. What is wrong with us (EMFILE) says nothing about the process.
+  if (!text && (text.error().is(ENOENT) || text.error().is(ESRCH)))
+    return fail(Error::sys("find process", std::to_string(pid), {}, ESRCH));
+  if (!text) return fail(std::move(text).error());
   // The command name may hold spaces and parentheses: fields are counted from the last ')'.
   std::size_t at = text->rfind(')');
   for (int field = 2; field < 22 && at != std::string::npos; field++) at = text->find(' ', at + 1);
@@ -32,7 +35,10 @@ Result<Fd> pidfd_open(pid_t pid) {
 }
 
 Result<Fd> pidfd_open(const ProcessId& process) {
-  Fd fd = TRY(pidfd_open(process.pid));
+  auto opened = pidfd_open(process.pid);
+  // The number is a thread's by now (ENOENT; before 6.14 EINVAL): the process has ended.
+  if (!opened && (opened.error().is(ENOENT) || opened.error().is(EINVAL))) opened.error().code = ESRCH;
+  Fd fd = TRY(std::move(opened));
   // Opened first, compared after: the fd pins the pid, so what is compared is what is held.
   auto now = TRY(process_id(process.pid));
   if (now != process) return fail(Error::sys("pidfd_open", std::to_string(process.pid), {}, ESRCH));

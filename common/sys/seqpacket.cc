@@ -7,13 +7,16 @@
 #include <sys/un.h>
 
 #include <cstring>
+#include <thread>
 
+#include "common/fault.h"
 #include "common/sys/retry.h"
 
 namespace podshim::sys {
 namespace {
 
 constexpr std::size_t kMaxParts = 8;
+constexpr std::chrono::milliseconds kConnectPause{5};
 
 Result<Fd> make_socket(int flags) {
   int fd = ::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0);
@@ -48,6 +51,7 @@ void take_fds(msghdr& message, std::vector<Fd>& out) {
 Result<Fd> seqpacket_listen(const Fd& dir, const std::string& name, int backlog) {
   Fd fd = TRY(make_socket(SOCK_NONBLOCK));
   auto address = TRY(address_in(dir, name));
+  fault_point("replace socket");
   if (::unlinkat(dir.get(), name.c_str(), 0) != 0 && errno != ENOENT) return fail(Error::sys("unlink", name));
   // The mode of the unbound socket's inode becomes the mode of the file (unix_bind in the kernel).
   if (::fchmod(fd.get(), 0600) != 0) return fail(Error::sys("fchmod", name));
@@ -56,11 +60,15 @@ Result<Fd> seqpacket_listen(const Fd& dir, const std::string& name, int backlog)
   return fd;
 }
 
-Result<Fd> seqpacket_connect(const Fd& dir, const std::string& name) {
-  Fd fd = TRY(make_socket(0));
+Result<Fd> seqpacket_connect(const Fd& dir, const std::string& name, std::chrono::steady_clock::time_point deadline) {
+  Fd fd = TRY(make_socket(SOCK_NONBLOCK));
   auto address = TRY(address_in(dir, name));
-  if (retry([&] { return ::connect(fd.get(), as_sockaddr(address), sizeof address); }) != 0)
-    return fail(Error::sys("connect", name));
+  // A full backlog is EAGAIN, and nothing tells when it has room again (unix(7)): ask again.
+  while (retry([&] { return ::connect(fd.get(), as_sockaddr(address), sizeof address); }) != 0) {
+    if (errno != EAGAIN) return fail(Error::sys("connect", name));
+    if (std::chrono::steady_clock::now() >= deadline) return fail(Error::sys("connect", name, {}, ETIMEDOUT));
+    std::this_thread::sleep_for(kConnectPause);
+  }
   return fd;
 }
 

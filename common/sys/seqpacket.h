@@ -19,12 +19,13 @@
 
 namespace podshim::sys {
 
-inline constexpr std::size_t kMaxPacketFds = 8;
+inline constexpr std::size_t kMaxPacketFds = 20;
 
 // A stale socket of that name is replaced; the new one has mode 0600 from its first moment and accepts without
 // blocking.
 Result<Fd> seqpacket_listen(const Fd& dir, const std::string& name, int backlog);
-Result<Fd> seqpacket_connect(const Fd& dir, const std::string& name);
+// Waits for room among the listener's waiting connections until the deadline (ETIMEDOUT). The socket is non-blocking.
+Result<Fd> seqpacket_connect(const Fd& dir, const std::string& name, std::chrono::steady_clock::time_point deadline);
 Result<std::pair<Fd, Fd>> seqpacket_pair();
 Result<Fd> seqpacket_accept(const Fd& listener);  // non-blocking socket; EAGAIN when nobody waits
 Result<uid_t> peer_uid(const Fd& socket);

@@ -36,12 +36,14 @@ Result<CgroupApplied> apply_cgroup(const CgroupPlan& plan, DevicePrograms& progr
 // The directory to clone into (CloneConfig::cgroup) on v2; an empty Fd on v1.
 Result<Fd> open_cgroup(const CgroupPaths& paths);
 
-// Pids in the cgroup and below it, zombies not counted. A missing cgroup has none.
+// Pids in the cgroup and below it, zombies not counted; of a threaded v2 cgroup those of its threads. A missing cgroup
+// has none.
 Result<std::vector<pid_t>> cgroup_pids(const CgroupPaths& paths);
 Result<bool> cgroup_populated(const CgroupPaths& paths);
 
 // SIGKILL to every process in the cgroup and below, and waits until none is left: cgroup.kill where `use_cgroup_kill`
-// (HostFacts::cgroup_kill) and v2, else freeze, signal, thaw, again until empty. deadline_exceeded when some stay
+// (HostFacts::cgroup_kill) and v2, else freeze, signal, thaw, again until empty; so too a threaded v2 cgroup, which has
+// no cgroup.kill: a process with one thread in it goes, wherever its others are. deadline_exceeded when some stay
 // (uninterruptible sleep); the freezer is thawed in every case.
 Result<> kill_cgroup(const CgroupPaths& paths, bool use_cgroup_kill, std::chrono::milliseconds deadline);
 
@@ -52,5 +54,7 @@ Result<> remove_cgroup(const CgroupPaths& paths, std::chrono::milliseconds deadl
 // For the sweep: names in the directory of `parent` (a cgroup path) that begin with podshim-<instance>-.
 Result<std::vector<std::string>> list_cgroups(const HostFacts& host, const std::string& parent,
                                               const std::string& instance);
+// All parents (cgroup paths) that have such names. Walks every hierarchy; a cgroup that goes meanwhile is no error.
+Result<std::vector<std::string>> find_cgroup_parents(const HostFacts& host, const std::string& instance);
 
 }  // namespace podshim

@@ -1,4 +1,4 @@
-// Killing and removing. Both are loops against processes that are on their way out.
+// Killing and removing, loops against processes that are on their way out; and finding what is to be removed.
 #include <dirent.h>
 #include <signal.h>
 #include <unistd.h>
@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <charconv>
 #include <memory>
+#include <set>
 #include <thread>
 
+#include "common/fault.h"
 #include "common/sys/file.h"
 #include "shim/apply/cgroup.h"
 
@@ -49,11 +51,19 @@ Result<std::vector<std::string>> child_directories(const std::string& dir) {
   return out;
 }
 
-Result<> add_pids(const std::string& dir, std::vector<pid_t>& out) {
-  auto text = sys::read_file(dir + "/cgroup.procs");
+constexpr const char kProcesses[] = "/cgroup.procs", kThreads[] = "/cgroup.threads";
+
+// cgroups(7), "Threaded mode": the list of processes can be read in the threaded domain alone, where it has those of
+// the whole subtree, and not below it. Who looks at a threaded cgroup itself goes by its threads.
+const char* list_of(const std::string& dir) {
+  auto text = sys::read_file(dir + kProcesses);
+  return !text && text.error().is(EOPNOTSUPP) ? kThreads : kProcesses;
+}
+
+Result<> add_pids(const std::string& dir, const char* list, std::vector<pid_t>& out) {
+  auto text = sys::read_file(dir + list);
   if (!text && is_gone(text.error())) return {};
-  // A threaded v2 cgroup has no list of processes of its own; its domain's has them.
-  if (!text && !text.error().is(EOPNOTSUPP)) return fail(std::move(text).error());
+  if (!text && !text.error().is(EOPNOTSUPP)) return fail(std::move(text).error());  // its domain's list has them
   const char* at = text ? text->data() : nullptr;
   const char* end = text ? at + text->size() : nullptr;
   while (at != end) {
@@ -62,7 +72,7 @@ Result<> add_pids(const std::string& dir, std::vector<pid_t>& out) {
     if (ec == std::errc{} && pid > 0) out.push_back(pid);
     at = next == end ? end : next + 1;
   }
-  for (const auto& child : TRY(child_directories(dir))) TRY(add_pids(child, out));
+  for (const auto& child : TRY(child_directories(dir))) TRY(add_pids(child, list, out));
   return {};
 }
 
@@ -91,8 +101,8 @@ Result<> kill_by_freezing(const CgroupPaths& paths, Deadline deadline) {
     set_frozen(paths, true);
     auto frozen = cgroup_pids(paths);
     if (frozen)
-      for (pid_t pid : *frozen) ::kill(pid, SIGKILL);
-    set_frozen(paths, false);  // on v1 the signal works only then
+      for (pid_t pid : *frozen) ::kill(pid, SIGKILL);  // of a thread: its process
+    set_frozen(paths, false);                          // on v1 the signal works only then
     if (!frozen) return fail(std::move(frozen).error());
     if (!backoff.wait()) break;
   }
@@ -103,6 +113,8 @@ Result<> kill_by_freezing(const CgroupPaths& paths, Deadline deadline) {
 Result<> kill_v2(const CgroupPaths& paths, Deadline deadline) {
   auto r = sys::write_file(paths.v2 + "/cgroup.kill", "1");
   if (!r && is_gone(r.error())) return {};
+  // Threaded: the kernel kills processes, and theirs may have threads in other cgroups (cgroup-v2.rst, "cgroup.kill").
+  if (!r && r.error().is(EOPNOTSUPP)) return kill_by_freezing(paths, deadline);
   if (!r) return r;
   Backoff backoff(deadline);
   while (TRY(cgroup_populated(paths)))
@@ -114,9 +126,11 @@ Result<> kill_v2(const CgroupPaths& paths, Deadline deadline) {
 
 Result<> remove_directory(const std::string& dir, Backoff& backoff) {
   for (;;) {
+    fault_point("remove cgroup");
     if (::rmdir(dir.c_str()) == 0 || errno == ENOENT) return {};
     if (errno != EBUSY && errno != ENOTEMPTY) return fail(Error::sys("rmdir", dir));
     for (const auto& child : TRY(child_directories(dir))) TRY(remove_directory(child, backoff));
+    fault_point("remove cgroup");
     if (::rmdir(dir.c_str()) == 0 || errno == ENOENT) return {};
     if (!backoff.wait()) return fail(Error::sys("rmdir", dir, {}, EBUSY));
   }
@@ -126,6 +140,7 @@ Result<> remove_directory(const std::string& dir, Backoff& backoff) {
 void remove_empty_parent(const CgroupPaths& paths, const std::string& dir) {
   const std::string parent = dir.substr(0, dir.rfind('/'));
   if (parent.size() + paths.path.size() <= dir.size()) return;  // the mount point
+  fault_point("remove empty parent");
   if (parent.substr(parent.rfind('/') + 1).starts_with("podshim")) ::rmdir(parent.c_str());
 }
 
@@ -133,7 +148,8 @@ void remove_empty_parent(const CgroupPaths& paths, const std::string& dir) {
 
 Result<std::vector<pid_t>> cgroup_pids(const CgroupPaths& paths) {
   std::vector<pid_t> out;
-  if (const std::string dir = kill_directory(paths); !dir.empty()) TRY(add_pids(dir, out));
+  if (const std::string dir = kill_directory(paths); !dir.empty())
+    TRY(add_pids(dir, paths.version == CgroupVersion::v2 ? list_of(dir) : kProcesses, out));
   return out;
 }
 
@@ -158,6 +174,25 @@ Result<> remove_cgroup(const CgroupPaths& paths, std::chrono::milliseconds deadl
     remove_empty_parent(paths, dir);
   }
   return {};
+}
+
+Result<std::vector<std::string>> find_cgroup_parents(const HostFacts& host, const std::string& instance) {
+  const std::string prefix = cgroup_leaf(instance, "");
+  std::set<std::string> out;
+  for (const auto& root : pod_cgroup_paths(host, "").directories()) {
+    std::vector<std::string> left = {root};
+    while (!left.empty()) {
+      const std::string parent = std::move(left.back());
+      left.pop_back();
+      for (auto& child : TRY(child_directories(parent))) {
+        if (child.substr(parent.size() + 1).starts_with(prefix))
+          out.insert(parent == root ? "/" : parent.substr(root.size()));
+        else
+          left.push_back(std::move(child));
+      }
+    }
+  }
+  return std::vector<std::string>(out.begin(), out.end());
 }
 
 }  // namespace podshim

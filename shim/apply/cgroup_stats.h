@@ -1,39 +1,42 @@
-// CgroupStats: counters of one cgroup through files kept open, so that 500 containers cost a few ms a round.
-// One reader per container, opened anew when its memory limit was changed; read() is const, uses pread(2) only and may
-// run on several threads at once.
+// CgroupStatsReader: counters of one cgroup through files kept open, so that 500 containers cost a few ms a round.
+// One reader per cgroup. read() is const, uses pread(2) only and may run on several threads at once. Files that this
+// kernel, or a controller that is not mounted, does not have count 0 or are absent.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 
 #include "common/fd.h"
 #include "common/result.h"
 #include "shim/plan/cgroup.h"
+#include "shim/plan/usage.h"
 
 namespace podshim {
-
-struct CgroupStats {
-  std::uint64_t cpu_usage_ns = 0;
-  std::uint64_t memory_usage_bytes = 0;
-  std::uint64_t memory_working_set_bytes = 0;  // usage - inactive_file
-  std::uint64_t memory_rss_bytes = 0;
-  std::uint64_t memory_available_bytes = 0;  // limit - working set; 0 without a limit
-  std::uint64_t page_faults = 0, major_page_faults = 0;
-  std::uint64_t swap_bytes = 0;
-  bool operator==(const CgroupStats&) const = default;
-};
 
 class CgroupStatsReader {
  public:
   static Result<CgroupStatsReader> open(const CgroupPaths& paths);
-  Result<CgroupStats> read() const;  // ENODEV: the cgroup is gone
+
+  // ENODEV: the cgroup is gone. `last`: an earlier result. When neither CPU time nor memory usage moved since, none of
+  // the processes has run, and what memory.stat tells (most of the cost of a round) is taken from it: only the kernel's
+  // own ageing of the page cache can differ. Callers ask without `last` from time to time. The limit is always read:
+  // kubelets write those of their Pods themselves.
+  Result<CgroupStats> read(const CgroupStats* last = nullptr) const;
+  // Processes and threads in it and below. ENOENT without the pids controller.
+  Result<std::uint64_t> tasks() const;
 
  private:
+  enum File { cpu, usage, stat, limit, swap, pids, cpu_pressure, memory_pressure, io_pressure, kFiles };
+  struct Name;
+  static const std::array<Name, kFiles> kNames;
+
   CgroupStatsReader() = default;
+  void read_memory_stat(CgroupStats& out, int* err) const;
+
   CgroupVersion version_ = CgroupVersion::v1;
   std::string path_;
-  Fd cpu_, memory_usage_, memory_stat_, swap_;
-  std::uint64_t memory_limit_ = 0;  // 0 = none
+  std::array<Fd, kFiles> files_;
 };
 
 }  // namespace podshim

@@ -10,6 +10,7 @@
 #include "common/result.h"
 #include "shim/plan/mounts.h"
 #include "shim/plan/sandbox_files.h"
+#include "shim/plan/usage.h"
 
 namespace podshim {
 
@@ -19,6 +20,17 @@ Result<> write_sandbox_files(const std::string& dir, const SandboxFiles& files, 
 Result<Fd> make_shm(std::uint64_t size_bytes = 64UL << 20);
 // dir/<name> for each, mode 0777 (fsGroup and users are the workload's matter, as for an emptyDir).
 Result<> make_volumes(const std::string& dir, const std::vector<std::string>& names);
+// Removes the tree; what somebody mounted below it (a container with Bidirectional propagation) is detached first and
+// keeps its files. Gone already is success.
+Result<> remove_with_mounts(const std::string& dir);
+
+// Blocks and entries below `dir`, itself not counted: what can be read of them. Follows no symlink.
+struct TreeUse {
+  std::uint64_t bytes = 0, inodes = 0;
+};
+TreeUse measure_tree(const std::string& dir);
+// Of the file system that holds `path`.
+Result<FilesystemSpace> space_of(const std::string& path);
 // "" when missing.
 std::string read_host_file(const std::string& path);
 

@@ -65,46 +65,74 @@ Result<> walk(const std::string& host, const std::string& inside, const std::str
   return {};
 }
 
-}  // namespace
-
-Result<> check_mount_sources(const SandboxSpec& sandbox, const ContainerSpec& container, const SandboxFacts& facts) {
-  for (std::size_t i = 0; i < container.mounts.size(); i++) {
-    const auto& mount = container.mounts[i];
-    const std::string field = "config.mounts[" + std::to_string(i) + "]";
-    const std::string source = TRY(mount_source(mount, i, sandbox, facts));
-    auto st = look(source);
-    if (!st && (st.error().is(ENOENT) || st.error().is(ENOTDIR))) {
-      Error error = Error::invalid(field + ".host_path", "\"" + source + "\" does not exist on the node");
-      error.code = st.error().code;
-      return fail(std::move(error));
-    }
-    if (!st) return fail(std::move(st).error().within(field));
-    if (mount.propagation == Mount::Propagation::bidirectional) TRY(check_shared(field, source, st->stx_mnt_id));
+Result<> look_at_source(const std::string& field, const std::string& source, Mount::Propagation propagation) {
+  auto st = look(source);
+  if (!st && (st.error().is(ENOENT) || st.error().is(ENOTDIR))) {
+    Error error = Error::invalid(field + ".host_path", "\"" + source + "\" does not exist on the node");
+    error.code = st.error().code;
+    return fail(std::move(error));
   }
+  if (!st) return fail(std::move(st).error().within(field));
+  if (propagation == Mount::Propagation::bidirectional) TRY(check_shared(field, source, st->stx_mnt_id));
   return {};
 }
 
-Result<std::vector<DeviceNode>> observe_devices(const ContainerSpec& container, const std::string& dev_dir) {
-  std::vector<DeviceNode> out;
-  if (container.security.privileged) TRY(walk(dev_dir, "/dev", "rwm", out));
-  for (std::size_t i = 0; i < container.devices.size(); i++) {
-    const auto& device = container.devices[i];
-    const std::string field = "config.devices[" + std::to_string(i) + "].host_path";
-    auto st = look(device.host_path);
-    if (!st) {
-      Error error = Error::invalid(field, "\"" + device.host_path + "\": " + errno_name(st.error().code));
-      error.code = st.error().code;
-      return fail(std::move(error));
-    }
-    if (S_ISDIR(st->stx_mode)) {
-      TRY(walk(device.host_path, device.container_path, device.permissions, out));
-    } else if (is_device(*st)) {
-      out.push_back(make_node(device.host_path, device.container_path, *st, device.permissions));
-    } else {
-      return fail(Error::invalid(field, "\"" + device.host_path + "\" is no device"));
-    }
+Result<> look_at_device(const std::string& field, const Device& device, std::vector<DeviceNode>& out) {
+  auto st = look(device.host_path);
+  if (!st) {
+    Error error = Error::invalid(field, "\"" + device.host_path + "\": " + errno_name(st.error().code));
+    error.code = st.error().code;
+    return fail(std::move(error));
+  }
+  if (S_ISDIR(st->stx_mode)) return walk(device.host_path, device.container_path, device.permissions, out);
+  if (!is_device(*st)) return fail(Error::invalid(field, "\"" + device.host_path + "\" is no device"));
+  out.push_back(make_node(device.host_path, device.container_path, *st, device.permissions));
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<MountLook>> mount_looks(const SandboxSpec& sandbox, const ContainerSpec& container,
+                                           const SandboxFacts& facts) {
+  std::vector<MountLook> out;
+  for (std::size_t i = 0; i < container.mounts.size(); i++) {
+    const auto& mount = container.mounts[i];
+    if (!mount.image.empty()) continue;
+    std::string source = TRY(mount_source(mount, i, sandbox, facts));
+    auto look = [field = "config.mounts[" + std::to_string(i) + "]", source, propagation = mount.propagation] {
+      return look_at_source(field, source, propagation);
+    };
+    out.push_back({.path = std::move(source), .look = std::move(look)});
   }
   return out;
+}
+
+std::vector<MountLook> device_looks(const ContainerSpec& container, const std::shared_ptr<std::vector<DeviceNode>>& out,
+                                    const std::string& dev_dir) {
+  std::vector<MountLook> looks;
+  if (container.security.privileged)
+    looks.push_back({.path = dev_dir, .look = [dev_dir, out] { return walk(dev_dir, "/dev", "rwm", *out); }});
+  for (std::size_t i = 0; i < container.devices.size(); i++) {
+    const auto& device = container.devices[i];
+    auto look = [field = "config.devices[" + std::to_string(i) + "].host_path", device, out] {
+      return look_at_device(field, device, *out);
+    };
+    looks.push_back({.path = device.host_path, .look = std::move(look)});
+  }
+  return looks;
+}
+
+// What the kernel remembers of a directory says nothing about its server, which the opening of the log will ask: so
+// does this. Of a directory that is missing the nearest one that is there tells.
+MountLook log_look(const std::string& log_path) {
+  const std::string dir = log_path.substr(0, log_path.rfind('/'));
+  auto look = [dir]() -> Result<> {
+    struct statx st{};
+    for (std::string at = dir; !at.empty(); at.resize(at.rfind('/')))
+      if (::statx(AT_FDCWD, at.c_str(), AT_STATX_FORCE_SYNC, STATX_TYPE, &st) == 0 || errno != ENOENT) break;
+    return {};
+  };
+  return {.path = dir, .look = std::move(look), .what = "log directory"};
 }
 
 }  // namespace podshim

@@ -8,6 +8,8 @@
 namespace podshim {
 namespace {
 
+constexpr std::chrono::seconds kKillAnswer{1};  // of one who has waited already
+
 WireId wire_id(const ContainerId& id) {
   WireId out;
   std::copy_n(id.str().data(), std::min(id.str().size(), sizeof out.hex), out.hex);
@@ -65,8 +67,9 @@ void log_notes(const SandboxId& id, const StartedRecord& started, const Program&
 
 }  // namespace
 
-Result<> MonitorConnection::hello() {
-  auto answer = TRY(named(call(MessageType::hello, PayloadWriter().record(HelloRecord{}).take())));
+Result<> MonitorConnection::hello(Clock::time_point deadline) {
+  const std::string payload = PayloadWriter().record(HelloRecord{}).take();
+  auto answer = TRY(named(call(MessageType::hello, payload, {}, 0, {.deadline = deadline})));
   HelloRecord record;
   if (!PayloadReader(answer).record(&record)) return fail(malformed());
   process_ = process_of(record.process);
@@ -76,7 +79,7 @@ Result<> MonitorConnection::hello() {
 Result<StartedRecord> MonitorConnection::call_start(MessageType type, const StartRecord& start,
                                                     const ContainerStdio& stdio, const std::string& oom_file,
                                                     const std::string& exit_path, const Program& program,
-                                                    std::span<const int> fds) {
+                                                    std::span<const int> fds, const CallLimit& limit) {
   std::string encoded = program.encode();
   if (encoded.size() > kMaxProgram)
     return fail(Error::of(ErrorKind::resource_exhausted, "monitor", "program", "arguments and environment too large"));
@@ -87,7 +90,7 @@ Result<StartedRecord> MonitorConnection::call_start(MessageType type, const Star
   record.program = static_cast<std::uint32_t>(encoded.size());
   PayloadWriter writer;
   writer.record(record).text(stdio.log_path).text(oom_file).text(exit_path).bytes(encoded);
-  auto answer = TRY(named(call(type, writer.take(), fds, record.exec_id), &program));
+  auto answer = TRY(named(call(type, writer.take(), fds, record.exec_id, limit), &program));
   StartedRecord started;
   if (!PayloadReader(answer).record(&started)) return fail(malformed());
   log_notes(id_, started, program);
@@ -107,8 +110,9 @@ Result<> MonitorConnection::set_shm(Fd shm) {
   return no_value(call(MessageType::set_shm, {}, fds));
 }
 
-Result<> MonitorConnection::create_container(const ContainerId& id, Fd root) {
-  const int fds[] = {root.get()};
+Result<> MonitorConnection::create_container(const ContainerId& id, Fd root, std::vector<Fd> volumes) {
+  std::vector<int> fds = {root.get()};
+  for (const auto& volume : volumes) fds.push_back(volume.get());
   return no_value(call(MessageType::create_container, id_payload(id), fds));
 }
 
@@ -143,7 +147,8 @@ Result<> MonitorConnection::reopen_log(const ContainerId& id) {
 
 Result<MonitorProcess::Exec> MonitorConnection::start_exec(const ContainerId& id, const Program& program,
                                                            CloneConfig clone, Fd in, Fd out, Fd err, bool tty,
-                                                           std::function<void(Result<int> exit_code)> done) {
+                                                           std::function<void(Result<int> exit_code)> done,
+                                                           const ExecWait& wait) {
   auto record = TRY(start_record(&id, clone));
   FdList fds;
   for (const Fd* fd : {&clone.cgroup, &in, &out, &err}) fds.add(*fd);
@@ -151,22 +156,16 @@ Result<MonitorProcess::Exec> MonitorConnection::start_exec(const ContainerId& id
   if (out) record.flags |= kStartHasOut;
   if (err) record.flags |= kStartHasErr;
   if (tty) record.flags |= kStartTty;
-  {
-    std::lock_guard lock(mutex_);
-    if (broken_) return fail(gone_error());
-    // Ids outlive the daemon in the monitor's list: time keeps those of two daemons apart.
-    record.exec_id = static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
-    while (execs_.contains(record.exec_id)) record.exec_id++;
-    execs_[record.exec_id].done = std::move(done);
-  }
-  auto started = call_start(MessageType::start_exec, record, {}, {}, {}, program, fds.span());
+  record.exec_id = TRY(expect_end(std::move(done)));
+  const auto patience = std::min<std::chrono::milliseconds>(wait.patience, kMonitorCallDeadline);
+  auto started = call_start(MessageType::start_exec, record, {}, {}, {}, program, fds.span(),
+                            {.deadline = Clock::now() + patience, .given_up = wait.given_up});
   if (started) return Exec{.id = record.exec_id, .process = process_of(started->process)};
-  {
-    std::lock_guard lock(mutex_);
-    execs_.erase(record.exec_id);
-  }
-  // It may start after all once nobody waits for it.
-  if (started.error().kind == ErrorKind::deadline_exceeded) (void)kill_exec(record.exec_id);
+  expect_no_end(record.exec_id);
+  // It may start after all once nobody waits for it. The monitor takes its requests in their order, however late.
+  const ErrorKind kind = started.error().kind;
+  if (kind == ErrorKind::deadline_exceeded || kind == ErrorKind::cancelled)
+    (void)call(MessageType::kill_exec, id_payload(id, record.exec_id), {}, 0, {.deadline = Clock::now() + kKillAnswer});
   return fail(std::move(started).error());
 }
 
@@ -175,11 +174,36 @@ Result<> MonitorConnection::kill_exec(std::uint64_t exec_id) {
   return no_value(call(MessageType::kill_exec, PayloadWriter().record(record).take()));
 }
 
+Result<Fd> MonitorConnection::attach(const ContainerId& id, AttachPipes pipes, std::function<void(Result<int>)> done) {
+  AttachRecord record{.id = wire_id(id)};
+  FdList fds;
+  fds.add(pipes.out);
+  fds.add(pipes.err);
+  if (pipes.out) record.flags |= kAttachOut;
+  if (pipes.err) record.flags |= kAttachErr;
+  if (pipes.in) record.flags |= kAttachIn;
+  if (pipes.quiet) record.flags |= kAttachQuiet;
+  record.attach_id = TRY(expect_end(std::move(done)));
+  Fd input;
+  auto answer =
+      named(call(MessageType::attach, PayloadWriter().record(record).take(), fds.span(), record.attach_id, {}, &input));
+  if (answer) return input;
+  expect_no_end(record.attach_id);
+  if (answer.error().kind == ErrorKind::unimplemented)
+    return fail(Error::of(ErrorKind::failed_precondition, "attach", id.str(),
+                          "its Pod was started by an older podshim, whose monitor cannot attach"));
+  return fail(std::move(answer).error());
+}
+
+Result<> MonitorConnection::close_stdin(const ContainerId& id) {
+  return no_value(call(MessageType::close_stdin, id_payload(id)));
+}
+
 namespace {
 
 Result<MonitorContainer> container_of(const ContainerRecord& record) {
   auto id = TRY(ContainerId::parse(std::string(record.id.view())));
-  MonitorContainer out{.id = id, .process = process_of(record.process), .exit = {}};
+  MonitorContainer out{.id = id, .process = process_of(record.process), .exit = {}, .log_lost = record.log_dropped};
   switch (record.state) {
     case WireContainerState::created:
       out.state = MonitorContainer::State::created;
@@ -201,8 +225,8 @@ Result<MonitorContainer> container_of(const ContainerRecord& record) {
 
 }  // namespace
 
-Result<MonitorState> MonitorConnection::state() {
-  auto answer = TRY(named(call(MessageType::state, {})));
+Result<MonitorState> MonitorConnection::state(std::chrono::milliseconds patience) {
+  auto answer = TRY(named(call(MessageType::state, {}, {}, 0, {.deadline = Clock::now() + patience})));
   PayloadReader reader(answer);
   StateRecord record;
   if (!reader.record(&record)) return fail(malformed());
@@ -234,7 +258,7 @@ Result<> MonitorConnection::shutdown(std::chrono::milliseconds deadline) {
     shutting_down_ = value;
   };
   expect(true);
-  auto answer = no_value(call(MessageType::shutdown, {}, {}, 0, until));
+  auto answer = no_value(call(MessageType::shutdown, {}, {}, 0, {.deadline = until}));
   bool died = !answer && answer.error().kind == ErrorKind::unavailable;
   if (answer || died) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());

@@ -20,13 +20,20 @@ namespace podshim {
 
 inline constexpr std::chrono::seconds kMonitorCallDeadline{30};
 
+struct CallLimit {
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::now() + kMonitorCallDeadline;
+  std::stop_token given_up = {};
+};
+
 class MonitorConnection final : public MonitorProcess {
  public:
+  using Clock = std::chrono::steady_clock;
+
   MonitorConnection(MonitorEvents& events, SandboxId id, Fd socket);
 
   Result<sys::ProcessId> start_pause(const Program& program, CloneConfig clone) override;
   Result<> set_shm(Fd shm) override;
-  Result<> create_container(const ContainerId& id, Fd root) override;
+  Result<> create_container(const ContainerId& id, Fd root, std::vector<Fd> volumes) override;
   Result<sys::ProcessId> start_container(const ContainerId& id, const Program& program, CloneConfig clone,
                                          const ContainerStdio& stdio, const std::string& oom_file,
                                          const std::string& exit_record_path) override;
@@ -34,14 +41,16 @@ class MonitorConnection final : public MonitorProcess {
   Result<> remove_container(const ContainerId& id) override;
   Result<> reopen_log(const ContainerId& id) override;
   Result<Exec> start_exec(const ContainerId& id, const Program& program, CloneConfig clone, Fd in, Fd out, Fd err,
-                          bool tty, std::function<void(Result<int> exit_code)> done) override;
+                          bool tty, std::function<void(Result<int> exit_code)> done, const ExecWait& wait) override;
   Result<> kill_exec(std::uint64_t exec_id) override;
-  Result<MonitorState> state() override;
+  Result<Fd> attach(const ContainerId& id, AttachPipes pipes, std::function<void(Result<int>)> done) override;
+  Result<> close_stdin(const ContainerId& id) override;
+  Result<MonitorState> state(std::chrono::milliseconds patience) override;
   Result<> shutdown(std::chrono::milliseconds deadline) override;
   sys::ProcessId process() const override { return process_; }
 
   // First of all calls; learns the monitor's process.
-  Result<> hello();
+  Result<> hello(Clock::time_point deadline);
   void set_pidfd(Fd pidfd) { pidfd_ = std::move(pidfd); }
   const Fd& socket() const { return socket_; }
   const Fd& pidfd() const { return pidfd_; }
@@ -55,28 +64,30 @@ class MonitorConnection final : public MonitorProcess {
  private:
   struct Pending {
     std::condition_variable ready;
-    bool done = false;
-    std::uint64_t exec_id = 0;
+    bool done = false, given_up = false;
+    std::uint64_t session = 0;
     Result<std::string> answer;
+    Fd fd;
   };
-  struct ExecWaiter {
+  // Who waits for the end of an exec or an attach; one space of ids for both.
+  struct Session {
     bool started = false;
     std::function<void(Result<int>)> done;
   };
-  using Clock = std::chrono::steady_clock;
-
   Result<std::string> call(MessageType type, std::string_view payload, std::span<const int> fds = {},
-                           std::uint64_t exec_id = 0, Clock::time_point deadline = Clock::now() + kMonitorCallDeadline);
+                           std::uint64_t session = 0, const CallLimit& limit = {}, Fd* answer_fd = nullptr);
   Result<> send(const MessageHeader& header, std::string_view payload, std::span<const int> fds,
                 Clock::time_point deadline);
   Result<StartedRecord> call_start(MessageType type, const StartRecord& record, const ContainerStdio& stdio,
                                    const std::string& oom_file, const std::string& exit_path, const Program& program,
-                                   std::span<const int> fds);
+                                   std::span<const int> fds, const CallLimit& limit = {});
   Error gone_error() const;
-  void dispatch(const MessageHeader& header, std::string_view payload);
+  Result<std::uint64_t> expect_end(std::function<void(Result<int>)> done);
+  void expect_no_end(std::uint64_t session);
+  void dispatch(const MessageHeader& header, std::string_view payload, Fd fd);
   void dispatch_event(MessageType type, std::string_view payload);
-  void finish(std::uint64_t request, Result<std::string> answer);
-  void exec_ended(std::uint64_t exec_id, Result<int> exit_code);
+  void finish(std::uint64_t request, Result<std::string> answer, Fd fd = Fd());
+  void session_ended(std::uint64_t session, Result<int> result);
 
   MonitorEvents& events_;
   const SandboxId id_;
@@ -87,7 +98,7 @@ class MonitorConnection final : public MonitorProcess {
   std::mutex mutex_;  // guards all below
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Pending*> pending_;
-  std::map<std::uint64_t, ExecWaiter> execs_;
+  std::map<std::uint64_t, Session> sessions_;
   bool broken_ = false, shutting_down_ = false;
 };
 

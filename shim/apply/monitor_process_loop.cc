@@ -53,6 +53,8 @@ Result<std::uint64_t> EpollMonitorLoop::watch(const std::shared_ptr<MonitorConne
   std::uint64_t key;
   {
     std::lock_guard lock(mutex_);
+    // One that was shut down has no event left that would take it out of the map.
+    std::erase_if(connections_, [](const auto& entry) { return entry.second.expired(); });
     key = next_key_++;
     connections_[key] = connection;
   }

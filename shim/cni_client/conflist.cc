@@ -55,6 +55,12 @@ Result<bool> flag(const json::Reader& in, const char* name) {
   return in.boolean_or(name, false);
 }
 
+// In containerd's words, which a kubelet's user knows.
+std::unexpected<Error> none_in(const std::string& dir, const char* why) {
+  return fail(Error::of(ErrorKind::not_found, "find CNI configuration", dir,
+                        std::string("cni plugin not initialized: ") + why));
+}
+
 bool is_config_name(const std::string& name) {
   return name.ends_with(".conflist") || name.ends_with(".conf") || name.ends_with(".json");
 }
@@ -102,13 +108,15 @@ Result<NetworkList> parse_network(std::string_view text, const std::string& sour
 Result<NetworkList> load_network(const std::string& dir) {
   auto names = sys::list_dir(dir);
   if (!names && !names.error().is(ENOENT)) return fail(std::move(names).error());
-  if (!names) return fail(Error::of(ErrorKind::not_found, "find CNI configuration", dir, "no such directory"));
+  if (!names) return none_in(dir, "no such directory");
   for (const auto& name : *names) {
     if (!is_config_name(name)) continue;
     std::string path = dir + "/" + name;
-    return parse_network(TRY(sys::read_file(path, kMaxFile)), path);
+    auto list = parse_network(TRY(sys::read_file(path, kMaxFile)), path);
+    if (!list) list.error().kind = ErrorKind::unavailable;  // the node's mistake, not that of who wants a Pod
+    return list;
   }
-  return fail(Error::of(ErrorKind::not_found, "find CNI configuration", dir, "no *.conflist, *.conf or *.json in it"));
+  return none_in(dir, "no *.conflist, *.conf or *.json in it");
 }
 
 std::string fingerprint(const std::string& dir) {

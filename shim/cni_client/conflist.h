@@ -39,7 +39,8 @@ struct NetworkList {
 };
 
 Result<NetworkList> parse_network(std::string_view text, const std::string& source);
-// not_found: the directory is missing or holds no configuration; the text says which.
+// not_found: the directory is missing or holds no configuration; the text says which. unavailable: a wrong one is in
+// force.
 Result<NetworkList> load_network(const std::string& dir);
 // Changes whenever another file may be in force or a file was written; "" without a directory.
 std::string fingerprint(const std::string& dir);

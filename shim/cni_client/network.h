@@ -6,10 +6,18 @@
 // going to drop the network namespace itself. Errors name the plugin and keep its message:
 //   run plugin host-local: no free address in 10.42.0.0/24 (plugin code 100) (while: ADD network podshim)
 // Any thread; blocks in the caller's network namespace (the node's). After a failed ADD the caller runs del().
+//
+// A program (no script) whose VERSION says "podshim.dev/waits-for-config": true does nothing before it has read its
+// configuration.
+// Such a one is started while the one before it works, and gets its configuration when it is its turn; all others are
+// run one by one. status() asks new or changed programs for it.
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,12 +55,20 @@ Result<std::vector<std::string>> wanted_ips(const std::map<std::string, std::str
 // CNI_ARGS is a list of k=v;k=v: invalid_argument when a name of the Pod holds ';' or '='.
 Result<std::string> cni_args(const Attachment& attachment);
 
+using TurnObserver = std::function<void(const std::string& plugin, std::chrono::steady_clock::time_point began,
+                                        std::chrono::steady_clock::time_point ended)>;
+
 class Network {
  public:
   Network(PluginRunner& runner, std::vector<std::string> bin_dirs, std::chrono::milliseconds timeout)
       : runner_(runner), bin_dirs_(std::move(bin_dirs)), timeout_(timeout) {}
 
-  Result<json::Value> add(const NetworkList& list, const Attachment& attachment);  // the last plugin's result
+  // Starts ADD's first plugin before there is a network namespace, so that it loads while that is made. Null when it
+  // must not start before its turn. Never fails.
+  std::unique_ptr<WaitingPlugin> start_add(const NetworkList& list, const Attachment& attachment);
+  // Gives the last plugin's result. `first`: of start_add(), may be null. `told` hears of each turn that ended well.
+  Result<json::Value> add(const NetworkList& list, const Attachment& attachment, std::unique_ptr<WaitingPlugin> first,
+                          const TurnObserver& told = {});
   // Runs all plugins even when one fails and gives the first error. `cached`: ADD's result, null when there is none.
   Result<> del(const NetworkList& list, const Attachment& attachment, const json::Value& cached);
   Result<> check(const NetworkList& list, const Attachment& attachment, const json::Value& cached);
@@ -63,13 +79,27 @@ class Network {
   Result<std::string> find_plugin(const std::string& type) const;
 
  private:
-  Result<json::Value> run(const NetworkList& list, const PluginConfig& plugin, const std::string& verb,
-                          const Attachment* attachment, const json::Value& previous,
-                          const std::vector<std::pair<std::string, std::string>>* valid = nullptr);
+  struct Turn;  // one plugin's
+  struct Stamp {
+    std::uint64_t device = 0, inode = 0;
+    std::int64_t size = 0, changed_ns = 0;
+    bool operator==(const Stamp&) const = default;
+  };
+
+  Result<PluginCall> call(const PluginConfig& plugin, const std::string& verb, const Attachment* attachment) const;
+  std::unique_ptr<WaitingPlugin> start(const PluginConfig& plugin, const std::string& verb,
+                                       const Attachment* attachment);
+  Result<json::Value> run(const NetworkList& list, const PluginConfig& plugin, const std::string& verb, Turn turn);
+  static Result<Stamp> stamp(const std::string& program);
+  bool waits(const std::string& program) const;
+  void ask_version(const std::string& program);
 
   PluginRunner& runner_;
   std::vector<std::string> bin_dirs_;
   std::chrono::milliseconds timeout_;
+
+  mutable std::mutex mutex_;                             // guards waits_
+  std::map<std::string, std::pair<Stamp, bool>> waits_;  // by path
 };
 
 }  // namespace podshim::cni

@@ -22,6 +22,11 @@ std::vector<RunningCall> Activity::running(Clock::time_point now) const {
   return out;
 }
 
+bool Activity::any() const {
+  std::lock_guard lock(mutex_);
+  return !entries_.empty();
+}
+
 std::uint64_t Activity::served() const {
   std::lock_guard lock(mutex_);
   return served_;

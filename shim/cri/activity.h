@@ -23,7 +23,8 @@ class Activity {
   std::uint64_t begin(std::string_view name, Clock::time_point now = Clock::now());
   void end(std::uint64_t token);
   std::vector<RunningCall> running(Clock::time_point now = Clock::now()) const;  // longest first
-  std::uint64_t served() const;                                                  // ended
+  bool any() const;
+  std::uint64_t served() const;  // ended
 
  private:
   struct Entry {

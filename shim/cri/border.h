@@ -11,6 +11,11 @@
 #include "shim/cri/items.h"
 #include "shim/cri/version.h"
 #include "shim/lifecycle/runtime.h"
+#include "shim/metrics/metrics.h"
+
+namespace podshim::streaming {
+class Server;
+}
 
 namespace podshim::cri {
 
@@ -21,6 +26,9 @@ struct Border {
   std::function<std::vector<Finding>()> doctor;
   Items items{};
   std::int64_t started_at_ns = 0;
+  Metrics* metrics = nullptr;                         // may be none
+  std::function<std::size_t()> streaming_sessions{};  // how many are open; may be none
+  streaming::Server* streaming = nullptr;             // none: Exec, Attach and PortForward are refused
 };
 
 }  // namespace podshim::cri

@@ -165,7 +165,7 @@ Result<> check_apparmor(const std::string& field, const v1::SecurityProfile* pro
   return {};
 }
 
-Result<Resources> decode_resources(const std::string& field, const v1::LinuxContainerResources& r) {
+Result<Resources> decode_limits(const std::string& field, const v1::LinuxContainerResources& r) {
   constexpr std::int64_t kMax = INT64_MAX;
   if (r.cpu_period() != 0) TRY(check_range(field + ".cpu_period", r.cpu_period(), 1000, 1000000));
   if (r.cpu_quota() != 0 && r.cpu_quota() != -1) TRY(check_range(field + ".cpu_quota", r.cpu_quota(), 1000, kMax));
@@ -185,18 +185,39 @@ Result<Resources> decode_resources(const std::string& field, const v1::LinuxCont
   return Resources{.cpu_period_us = r.cpu_period(),
                    .cpu_quota_us = r.cpu_quota(),
                    .cpu_shares = r.cpu_shares(),
-                   // -1 asks for no limit, which is what a new cgroup has
-                   .memory_limit_bytes = std::max<std::int64_t>(r.memory_limit_in_bytes(), 0),
-                   .memory_swap_limit_bytes = std::max<std::int64_t>(r.memory_swap_limit_in_bytes(), 0),
+                   .memory_limit_bytes = r.memory_limit_in_bytes(),
+                   .memory_swap_limit_bytes = r.memory_swap_limit_in_bytes(),
                    .oom_score_adj = r.oom_score_adj(),
                    .cpuset_cpus = r.cpuset_cpus(),
                    .cpuset_mems = r.cpuset_mems(),
                    .unified = std::move(unified)};
 }
 
+Result<Resources> decode_resources(const std::string& field, const v1::LinuxContainerResources& r) {
+  Resources out = TRY(decode_limits(field, r));
+  // -1 asks for no limit, which is what a new cgroup has
+  out.memory_limit_bytes = std::max<std::int64_t>(out.memory_limit_bytes, 0);
+  out.memory_swap_limit_bytes = std::max<std::int64_t>(out.memory_swap_limit_bytes, 0);
+  return out;
+}
+
 Result<std::int64_t> decode_id(const std::string& field, std::int64_t value) {
   TRY(check_range(field, value, 0, kMaxId));
   return value;
+}
+
+std::string signal_name(v1::Signal value) {
+  std::string name = v1::Signal_Name(value);
+  for (const auto& [from, to] : {std::pair<std::string_view, std::string_view>{"_", ""}, {"PLUS", "+"}, {"MINUS", "-"}})
+    if (const auto at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
+  return name;
+}
+
+v1::Signal signal_of(const std::string& name) {
+  if (name.empty()) return v1::RUNTIME_DEFAULT;
+  for (int value = v1::Signal_MIN; value <= v1::Signal_MAX; value++)
+    if (signal_name(static_cast<v1::Signal>(value)) == name) return static_cast<v1::Signal>(value);
+  return v1::RUNTIME_DEFAULT;
 }
 
 }  // namespace podshim::cri

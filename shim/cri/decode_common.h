@@ -35,8 +35,14 @@ Result<SeccompChoice> decode_seccomp(const std::string& field, const v1::Securit
                                      const std::string& deprecated_path);
 Result<> check_apparmor(const std::string& field, const v1::SecurityProfile* profile,
                         const std::string& deprecated_name);
+// Of an update: -1 stays, it takes a limit away.
+Result<Resources> decode_limits(const std::string& field, const v1::LinuxContainerResources& resources);
 Result<Resources> decode_resources(const std::string& field, const v1::LinuxContainerResources& resources);
 // A user or group id; (uid_t)-1 means "leave" to the kernel and is refused.
 Result<std::int64_t> decode_id(const std::string& field, std::int64_t value);
+
+// SIG_USR1 -> SIGUSR1, SIG_RTMINPLUS3 -> SIGRTMIN+3, SIG_RTMAXMINUS1 -> SIGRTMAX-1.
+std::string signal_name(v1::Signal value);
+v1::Signal signal_of(const std::string& name);  // the way back; RUNTIME_DEFAULT for any other
 
 }  // namespace podshim::cri

@@ -44,11 +44,21 @@ Result<Mount::Propagation> decode_propagation(const std::string& field, v1::Moun
   }
 }
 
+// An image is data that others share: nobody writes to it, and nothing is mounted below it.
+Result<> check_image_volume(const std::string& field, const v1::Mount& mount) {
+  if (!mount.host_path().empty())
+    return fail(bad_value(field + ".host_path", mount.host_path(), "beside an image; a mount has one source"));
+  if (!mount.readonly()) return fail(Error::invalid(field + ".readonly", "false for an image, which is read-only"));
+  if (mount.propagation() != v1::PROPAGATION_PRIVATE)
+    return fail(Error::invalid(field + ".propagation", v1::MountPropagation_Name(mount.propagation()) +
+                                                           " for an image, which has no submounts"));
+  return check_text(field + ".image_sub_path", mount.image_sub_path());
+}
+
 Result<> check_mount_source(const std::string& field, const v1::Mount& mount) {
-  if (mount.has_image() && !mount.image().image().empty())
-    return fail(not_yet(field + ".image", "\"" + mount.image().image() + "\": image volumes are not supported yet"));
+  if (mount.has_image() && !mount.image().image().empty()) return check_image_volume(field, mount);
   if (!mount.image_sub_path().empty())
-    return fail(not_yet(field + ".image_sub_path", "image volumes are not supported yet"));
+    return fail(bad_value(field + ".image_sub_path", mount.image_sub_path(), "without an image"));
   if (mount.uidmappings_size() != 0 || mount.gidmappings_size() != 0)
     return fail(not_yet(field + ".uidMappings", "id-mapped mounts are not supported yet"));
   const auto& host = mount.host_path();
@@ -69,6 +79,9 @@ Result<Mount> decode_mount(const std::string& field, const v1::Mount& mount) {
   }
   return Mount{.container_path = mount.container_path(),
                .host_path = mount.host_path(),
+               .image = mount.image().image(),
+               .user_specified_image = mount.image().user_specified_image(),
+               .image_sub_path = mount.image_sub_path(),
                .readonly = mount.readonly(),
                .recursive_readonly = mount.recursive_read_only(),
                .selinux_relabel = mount.selinux_relabel(),
@@ -140,10 +153,14 @@ Result<> check_supported(const v1::ContainerConfig& config) {
   if (config.cdi_devices_size() != 0)
     return fail(
         not_yet("config.CDI_devices", "\"" + config.cdi_devices(0).name() + "\": CDI devices are not supported yet"));
-  if (config.stop_signal() != v1::RUNTIME_DEFAULT)
-    return fail(not_yet("config.stop_signal", std::to_string(static_cast<int>(config.stop_signal())) +
-                                                  ": only the image's stop signal is supported yet"));
   return {};
+}
+
+Result<std::string> decode_signal(v1::Signal value) {
+  if (value == v1::RUNTIME_DEFAULT) return std::string();
+  if (!v1::Signal_IsValid(value))
+    return fail(Error::invalid("config.stop_signal", std::to_string(static_cast<int>(value)) + " is no Signal"));
+  return signal_name(value);
 }
 
 Result<> decode_process(const v1::ContainerConfig& config, ContainerSpec* out) {
@@ -159,6 +176,7 @@ Result<> decode_process(const v1::ContainerConfig& config, ContainerSpec* out) {
   out->log_path = config.log_path();
   out->stdin_open = config.stdin();
   out->stdin_once = config.stdin_once();
+  out->stop_signal = TRY(decode_signal(config.stop_signal()));
   out->tty = config.tty();
   return {};
 }

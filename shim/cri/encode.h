@@ -28,8 +28,11 @@ std::string container_info(const ContainerView& view);
 void encode_resources(const Resources& resources, v1::LinuxContainerResources* out);
 
 void encode_attributes(const ContainerView& view, v1::ContainerAttributes* out);
+void encode_attributes(const SandboxView& view, v1::PodSandboxAttributes* out);
 // All of a ContainerStats but its attributes. `image_filesystem` names the file system of the writable layer.
 void encode_usage(const ContainerStats& stats, const std::string& image_filesystem, v1::ContainerStats* out);
+// All of a PodSandboxStats but its attributes and containers.
+void encode_usage(const SandboxStats& stats, v1::LinuxPodSandboxStats* out);
 
 void encode_image(const Image& image, v1::Image* out);
 std::string image_info(const Image& image);

@@ -1,4 +1,5 @@
 #include "common/json.h"
+#include "shim/cri/decode_common.h"
 #include "shim/cri/encode.h"
 
 namespace podshim::cri {
@@ -27,13 +28,19 @@ v1::MountPropagation encode_propagation(Mount::Propagation propagation) {
   return v1::PROPAGATION_PRIVATE;
 }
 
-void encode_mount(const Mount& mount, v1::Mount* out) {
+// `image_id`: of an image volume.
+void encode_mount(const Mount& mount, const std::string& image_id, v1::Mount* out) {
   out->set_container_path(mount.container_path);
   out->set_host_path(mount.host_path);
   out->set_readonly(mount.readonly);
   out->set_recursive_read_only(mount.recursive_readonly);
   out->set_selinux_relabel(mount.selinux_relabel);
   out->set_propagation(encode_propagation(mount.propagation));
+  if (mount.image.empty()) return;
+  out->mutable_image()->set_image(mount.image);
+  out->mutable_image()->set_user_specified_image(mount.user_specified_image);
+  out->mutable_image()->set_image_ref(image_id);
+  out->set_image_sub_path(mount.image_sub_path);
 }
 
 void encode_user(const ProcessUser& user, v1::LinuxContainerUser* out) {
@@ -46,14 +53,6 @@ template <typename Message>
 void encode_maps(const ContainerSpec& spec, Message* out) {
   out->mutable_labels()->insert(spec.labels.begin(), spec.labels.end());
   out->mutable_annotations()->insert(spec.annotations.begin(), spec.annotations.end());
-}
-
-void encode_filesystem(std::int64_t timestamp_ns, const std::string& mountpoint, std::uint64_t bytes,
-                       std::uint64_t inodes, v1::FilesystemUsage* out) {
-  out->set_timestamp(timestamp_ns);
-  out->mutable_fs_id()->set_mountpoint(mountpoint);
-  out->mutable_used_bytes()->set_value(bytes);
-  out->mutable_inodes_used()->set_value(inodes);
 }
 
 }  // namespace
@@ -98,10 +97,15 @@ void encode_container_status(const ContainerView& view, v1::ContainerStatus* out
   out->set_reason(utf8(view.reason));
   out->set_message(utf8(view.message));
   encode_maps(view.spec, out);
-  for (const auto& mount : view.spec.mounts) encode_mount(mount, out->add_mounts());
+  auto image = view.volume_images.begin();
+  for (const auto& mount : view.spec.mounts) {
+    const bool of_image = !mount.image.empty() && image != view.volume_images.end();
+    encode_mount(mount, of_image ? *image++ : std::string(), out->add_mounts());
+  }
   out->set_log_path(view.log_path);
   if (view.spec.resources) encode_resources(*view.spec.resources, out->mutable_resources()->mutable_linux());
   encode_user(view.user, out->mutable_user()->mutable_linux());
+  out->set_stop_signal(signal_of(view.spec.stop_signal));
 }
 
 std::string container_info(const ContainerView& view) {
@@ -116,31 +120,9 @@ std::string container_info(const ContainerView& view) {
   info.set("sandboxID", view.sandbox.str())
       .set("pid", view.pid)
       .set("imageID", view.image_id)
+      .set("logDroppedBytes", static_cast<std::int64_t>(view.log_lost))
       .set("config", std::move(config));
   return json::dump(info);
-}
-
-void encode_attributes(const ContainerView& view, v1::ContainerAttributes* out) {
-  out->set_id(view.id.str());
-  encode_metadata(view.spec.metadata, out->mutable_metadata());
-  encode_maps(view.spec, out);
-}
-
-void encode_usage(const ContainerStats& s, const std::string& image_filesystem, v1::ContainerStats* out) {
-  out->mutable_cpu()->set_timestamp(s.timestamp_ns);
-  out->mutable_cpu()->mutable_usage_core_nano_seconds()->set_value(s.cpu_usage_ns);
-  auto* memory = out->mutable_memory();
-  memory->set_timestamp(s.timestamp_ns);
-  memory->mutable_working_set_bytes()->set_value(s.memory_working_set_bytes);
-  memory->mutable_available_bytes()->set_value(s.memory_available_bytes);
-  memory->mutable_usage_bytes()->set_value(s.memory_usage_bytes);
-  memory->mutable_rss_bytes()->set_value(s.memory_rss_bytes);
-  memory->mutable_page_faults()->set_value(s.page_faults);
-  memory->mutable_major_page_faults()->set_value(s.major_page_faults);
-  out->mutable_swap()->set_timestamp(s.timestamp_ns);
-  out->mutable_swap()->mutable_swap_usage_bytes()->set_value(s.swap_bytes);
-  encode_filesystem(s.timestamp_ns, image_filesystem, s.writable_layer_bytes, s.writable_layer_inodes,
-                    out->mutable_writable_layer());
 }
 
 }  // namespace podshim::cri

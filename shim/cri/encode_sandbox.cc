@@ -25,6 +25,22 @@ void encode_metadata(const Metadata& m, v1::PodSandboxMetadata* out) {
   out->set_attempt(m.attempt);
 }
 
+json::Value resources_info(const std::optional<Resources>& resources) {
+  auto out = json::Value::object();
+  if (!resources) return out;
+  const auto& r = *resources;
+  for (const auto& [name, value] : {std::pair<const char*, std::int64_t>{"cpuPeriod", r.cpu_period_us},
+                                    {"cpuQuota", r.cpu_quota_us},
+                                    {"cpuShares", r.cpu_shares},
+                                    {"memoryLimitInBytes", r.memory_limit_bytes},
+                                    {"memorySwapLimitInBytes", r.memory_swap_limit_bytes}})
+    if (value != 0) out.set(name, value);
+  for (const auto& [name, value] : {std::pair{"cpusetCpus", r.cpuset_cpus}, {"cpusetMems", r.cpuset_mems}})
+    if (!value.empty()) out.set(name, value);
+  if (!r.unified.empty()) out.set("unified", json::Value::string_map(r.unified));
+  return out;
+}
+
 }  // namespace
 
 v1::PodSandboxState encode_state(SandboxState state) {
@@ -77,6 +93,8 @@ std::string sandbox_info(const SandboxView& view) {
       .set("netns", view.netns_path)
       .set("cgroupPath", view.cgroup_path)
       .set("runtimeHandler", view.spec.runtime_handler)
+      .set("overhead", resources_info(view.spec.overhead))
+      .set("resources", resources_info(view.spec.resources))
       .set("config", std::move(config));
   return json::dump(info);
 }

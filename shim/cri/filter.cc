@@ -23,6 +23,10 @@ bool matches(const v1::PodSandboxFilter& filter, const SandboxView& view) {
          has_labels(filter.label_selector(), view.spec.labels);
 }
 
+bool matches(const v1::PodSandboxStatsFilter& filter, const SandboxView& view) {
+  return view.id.str().starts_with(filter.id()) && has_labels(filter.label_selector(), view.spec.labels);
+}
+
 bool matches(const v1::ContainerFilter& filter, const ContainerView& view) {
   return view.id.str().starts_with(filter.id()) && view.sandbox.str().starts_with(filter.pod_sandbox_id()) &&
          (!filter.has_state() || filter.state().state() == encode_state(view.state)) &&

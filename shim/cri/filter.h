@@ -10,6 +10,7 @@ namespace podshim::cri {
 namespace v1 = ::runtime::v1;
 
 bool matches(const v1::PodSandboxFilter& filter, const SandboxView& view);
+bool matches(const v1::PodSandboxStatsFilter& filter, const SandboxView& view);
 bool matches(const v1::ContainerFilter& filter, const ContainerView& view);
 bool matches(const v1::ContainerStatsFilter& filter, const ContainerView& view);
 

@@ -1,8 +1,8 @@
 // ItemCache: List answers are asked for every second and change rarely, so each view is encoded once and a list is put
 // together from bytes: 1,000 Pods in well under a millisecond in place of some ten. Views are immutable and replaced
 // whole, hence the pointer is the key; the cache holds the view, so no other can come to have its address. What only
-// the cache holds any more is dropped as the lists grow. Any thread; the mutex is held over encoding and copying, never
-// over a system call.
+// the cache holds any more is dropped after some new ones: an eighth of what was there. Any thread; the mutex is held
+// over encoding and copying, never over a system call.
 #pragma once
 
 #include <memory>
@@ -10,22 +10,12 @@
 #include <string>
 #include <unordered_map>
 
+#include "shim/cri/wire.h"
 #include "shim/state/snapshot.h"
 
 namespace podshim::cri {
 
-// Protocol buffers, length-delimited field 1: tag, length as a varint, bytes.
-inline void append_field1(const std::string& bytes, std::string* out) {
-  out->push_back(0x0a);
-  for (std::size_t n = bytes.size();; n >>= 7) {
-    if (n < 0x80) {
-      out->push_back(static_cast<char>(n));
-      break;
-    }
-    out->push_back(static_cast<char>(n | 0x80));
-  }
-  out->append(bytes);
-}
+inline void append_field1(const std::string& bytes, std::string* out) { append_field(1, bytes, out); }
 
 template <typename View>
 class ItemCache {
@@ -39,9 +29,9 @@ class ItemCache {
     auto& entry = entries_[view.get()];
     if (!entry.view) {
       entry = {view, encode_(*view)};
-      if (entries_.size() > prune_at_) prune();
+      if (++added_ > prune_after_) prune();
     }
-    append_field1(entries_.find(view.get())->second.bytes, out);
+    append_field1(entry.bytes, out);  // prune() drops others only: the caller holds this one
   }
   std::size_t size() const {
     std::lock_guard lock(mutex_);
@@ -55,13 +45,14 @@ class ItemCache {
   };
   void prune() {
     std::erase_if(entries_, [](const auto& e) { return e.second.view.use_count() == 1; });
-    prune_at_ = entries_.size() * 2 + 64;
+    added_ = 0;
+    prune_after_ = entries_.size() / 8 + 64;
   }
 
   const Encode encode_;
   mutable std::mutex mutex_;  // guards all below
   std::unordered_map<const View*, Entry> entries_;
-  std::size_t prune_at_ = 64;
+  std::size_t added_ = 0, prune_after_ = 64;
 };
 
 }  // namespace podshim::cri

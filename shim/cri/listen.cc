@@ -1,12 +1,12 @@
 #include "shim/cri/listen.h"
 
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
 #include <cstring>
 
 #include "common/sys/file.h"
+#include "common/sys/lock.h"
 
 namespace podshim::cri {
 namespace {
@@ -31,8 +31,7 @@ Result<Fd> unix_socket(const std::string& path) {
 Result<Fd> take_lock(const std::string& path) {
   const std::string file = path + ".lock";
   Fd fd = TRY(sys::open(file, O_RDWR | O_CREAT, 0600));
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return fail(Error::sys("flock", file));
+  if (!TRY(sys::lock_file(fd, file))) {
     auto pid = sys::read_all(fd, file, 64);
     while (pid && !pid->empty() && pid->back() == '\n') pid->pop_back();
     return fail(Error::of(ErrorKind::unavailable, "listen", path,

@@ -1,6 +1,7 @@
 #include "common/json.h"
 #include "shim/cri/encode.h"
 #include "shim/cri/rpc.h"
+#include "shim/streaming/server.h"
 
 namespace podshim::cri {
 
@@ -30,6 +31,7 @@ Result<v1::StatusResponse> status(Border& border, const v1::StatusRequest& reque
       .set("cniConfDir", c.cni_conf_dir)
       .set("cniBinDirs", json::Value::strings(c.cni_bin_dirs))
       .set("cgroupDriver", c.cgroup_driver);
+  if (border.streaming != nullptr) config.set("streamingAddress", border.streaming->address());
   (*out.mutable_info())["config"] = json::dump(config);
   (*out.mutable_info())["quarantined"] = json::dump(json::Value::strings(now.quarantined));
   (*out.mutable_info())["warnings"] = json::dump(json::Value::strings(now.warnings));

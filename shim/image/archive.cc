@@ -3,27 +3,7 @@
 #include <archive.h>
 #include <locale.h>
 
-#include "common/sys/retry.h"
-#include "shim/image/manifest.h"
-
 namespace podshim::image {
-namespace {
-
-constexpr std::size_t kBlock = 256UL << 10;
-
-int filter_of(LayerCompression compression) {
-  switch (compression) {
-    case LayerCompression::gzip:
-      return ARCHIVE_FILTER_GZIP;
-    case LayerCompression::zstd:
-      return ARCHIVE_FILTER_ZSTD;
-    case LayerCompression::none:
-      break;
-  }
-  return ARCHIVE_FILTER_NONE;
-}
-
-}  // namespace
 
 void ArchiveFree::operator()(archive* a) const { archive_read_free(a); }
 
@@ -50,77 +30,6 @@ Utf8Thread::~Utf8Thread() {
   if (locales_->utf8 == nullptr) return;
   ::uselocale(locales_->before);
   ::freelocale(locales_->utf8);
-}
-
-Result<> Inflate::start(std::string_view head) {
-  archive_.reset(archive_read_new());
-  if (!archive_) return fail(Error::sys("open archive", subject_, {}, ENOMEM));
-  // Exactly one filter: bidding would unwrap gzip inside gzip.
-  int filter = filter_of(detect_compression(head));
-  int r = filter == ARCHIVE_FILTER_NONE ? ARCHIVE_OK : archive_read_append_filter(archive_.get(), filter);
-  if (r == ARCHIVE_OK) r = archive_read_support_format_raw(archive_.get());
-  if (r == ARCHIVE_OK) r = archive_read_support_format_empty(archive_.get());
-  if (r != ARCHIVE_OK) return fail(archive_error("open archive", subject_, archive_.get()));
-  return {};
-}
-
-Result<std::unique_ptr<Inflate>> Inflate::open(Fd file, std::string subject, std::uint64_t limit) {
-  std::unique_ptr<Inflate> self(new Inflate(std::move(subject), limit));
-  self->file_ = std::move(file);
-  char head[8];
-  ssize_t n = sys::retry([&] { return ::pread(self->file_.get(), head, sizeof head, 0); });
-  if (n < 0) return fail(Error::sys("read", self->subject_));
-  TRY(self->start({head, static_cast<std::size_t>(n)}));
-  archive_entry* entry = nullptr;
-  archive* a = self->archive_.get();
-  if (archive_read_open_fd(a, self->file_.get(), kBlock) != ARCHIVE_OK) {
-    return fail(archive_error("open archive", self->subject_, a));
-  }
-  int r = archive_read_next_header(a, &entry);
-  if (r == ARCHIVE_EOF) self->ended_ = true;
-  if (r != ARCHIVE_EOF && r != ARCHIVE_OK) return fail(archive_error("inflate", self->subject_, a));
-  return self;
-}
-
-Result<std::unique_ptr<Inflate>> Inflate::open_bytes(std::string_view bytes, std::string subject, std::uint64_t limit) {
-  std::unique_ptr<Inflate> self(new Inflate(std::move(subject), limit));
-  TRY(self->start(bytes));
-  archive_entry* entry = nullptr;
-  archive* a = self->archive_.get();
-  if (archive_read_open_memory(a, bytes.data(), bytes.size()) != ARCHIVE_OK) {
-    return fail(archive_error("open archive", self->subject_, a));
-  }
-  int r = archive_read_next_header(a, &entry);
-  if (r == ARCHIVE_EOF) self->ended_ = true;
-  if (r != ARCHIVE_EOF && r != ARCHIVE_OK) return fail(archive_error("inflate", self->subject_, a));
-  return self;
-}
-
-Result<std::string_view> Inflate::next() {
-  if (ended_) return std::string_view();
-  const void* data = nullptr;
-  std::size_t size = 0;
-  la_int64_t offset = 0;
-  int r = ARCHIVE_OK;
-  while (size == 0 && r == ARCHIVE_OK) r = archive_read_data_block(archive_.get(), &data, &size, &offset);
-  if (r == ARCHIVE_EOF) {
-    ended_ = true;
-    return std::string_view();
-  }
-  if (r != ARCHIVE_OK) return fail(archive_error("inflate", subject_, archive_.get()));
-  bytes_ += size;
-  if (bytes_ > limit_) {
-    return fail(Error::of(ErrorKind::resource_exhausted, "inflate", subject_,
-                          "more than " + std::to_string(limit_) + " bytes: the limit of a layer"));
-  }
-  hash_.update(data, size);
-  return std::string_view(static_cast<const char*>(data), size);
-}
-
-Result<Digest> Inflate::finish() {
-  while (!TRY(next()).empty()) {
-  }
-  return hash_.finish();
 }
 
 Result<std::unique_ptr<TarStream>> TarStream::open(Inflate& inflate) {

@@ -1,6 +1,5 @@
 // libarchive behind RAII: the one place where its handles and its text conversions are dealt with.
-// Inflate: a file (or bytes) through the one filter that its first bytes tell, as blocks, hashed on the way.
-// Not thread-safe; one thread per object. A file is read from its beginning.
+// Not thread-safe; one thread per object.
 #pragma once
 
 #include <sys/types.h>
@@ -10,9 +9,8 @@
 #include <string>
 #include <string_view>
 
-#include "common/fd.h"
 #include "common/result.h"
-#include "shim/image/digest.h"
+#include "shim/image/inflate.h"
 
 struct archive;
 struct archive_entry;
@@ -38,31 +36,6 @@ class Utf8Thread {
  private:
   struct Locales;
   std::unique_ptr<Locales> locales_;
-};
-
-// The inflated bytes of a file, at most `limit` of them (EFBIG above: a bomb ends here).
-class Inflate {
- public:
-  static Result<std::unique_ptr<Inflate>> open(Fd file, std::string subject, std::uint64_t limit);
-  static Result<std::unique_ptr<Inflate>> open_bytes(std::string_view bytes, std::string subject, std::uint64_t limit);
-
-  // The next block, valid until the next call; empty at the end.
-  Result<std::string_view> next();
-  // Reads what is left, then the digest of everything. Once.
-  Result<Digest> finish();
-  std::uint64_t bytes() const { return bytes_; }
-  const std::string& subject() const { return subject_; }
-
- private:
-  Inflate(std::string subject, std::uint64_t limit) : subject_(std::move(subject)), limit_(limit) {}
-  Result<> start(std::string_view head);
-
-  Fd file_;
-  ArchivePtr archive_;
-  std::string subject_;
-  std::uint64_t limit_ = 0, bytes_ = 0;
-  bool ended_ = false;
-  Sha256 hash_;
 };
 
 // A tar whose bytes come from an Inflate. `inflate` outlives it.

@@ -3,6 +3,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <optional>
+
+#include "common/fault.h"
 #include "common/ids.h"
 #include "common/sys/file.h"
 #include "common/sys/retry.h"
@@ -31,6 +34,12 @@ Error wrong_digest(const std::string& subject, const Digest& want, const Digest&
                    "it should be " + want.text() + ", it is " + got.text());
 }
 
+std::optional<std::uint64_t> bytes_of(const std::string& path) {
+  struct stat st{};
+  if (::stat(path.c_str(), &st) != 0) return std::nullopt;
+  return static_cast<std::uint64_t>(st.st_blocks) * 512;
+}
+
 }  // namespace
 
 Result<BlobDir> BlobDir::open(const std::string& dir, const std::string& scratch) {
@@ -56,17 +65,27 @@ Result<std::string> BlobDir::read(const Digest& digest) const {
 Result<> BlobDir::put(const Digest& digest, std::string_view bytes) const {
   if (Digest got = Digest::of(bytes); got != digest) return fail(wrong_digest("document", digest, got));
   if (auto old = read(digest)) return {};  // a damaged one is replaced
-  return sys::write_file_atomic(path(digest), bytes, 0600);
+  // Not beside its place: there a collection removes what is no blob.
+  std::string temporary = scratch_ + "/blob-" + random_hex(8);
+  auto result = [&]() -> Result<> {
+    TRY(sys::write_file(temporary, bytes, 0600));
+    fault_point("rename document");
+    if (place(::rename, temporary, digest) != 0) return fail(Error::sys("rename", temporary, path(digest)));
+    return {};
+  }();
+  if (!result) ::unlink(temporary.c_str());
+  return result;
 }
 
 Result<> BlobDir::copy(const Digest& digest, const Fd& from, const std::string& subject) const {
   std::string temporary = scratch_ + "/blob-" + random_hex(8);
   auto result = [&]() -> Result<> {
+    fault_point("make blob file");
     Fd to = TRY(sys::open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0600));
     Digest got = TRY(copy_hashed(from, to, subject));
     if (got != digest) return fail(wrong_digest(subject, digest, got));
-    if (::rename(temporary.c_str(), path(digest).c_str()) != 0)
-      return fail(Error::sys("rename", temporary, path(digest)));
+    fault_point("rename blob");
+    if (place(::rename, temporary, digest) != 0) return fail(Error::sys("rename", temporary, path(digest)));
     return {};
   }();
   if (!result) ::unlink(temporary.c_str());
@@ -74,8 +93,25 @@ Result<> BlobDir::copy(const Digest& digest, const Fd& from, const std::string& 
 }
 
 Result<> BlobDir::link(const Digest& digest, const std::string& from) const {
-  if (::link(from.c_str(), path(digest).c_str()) == 0 || errno == EEXIST) return {};
+  fault_point("link blob");
+  if (place(::link, from, digest) == 0 || errno == EEXIST) return {};
   return fail(Error::sys("link", from, path(digest)));
+}
+
+Result<> BlobDir::adopt(const Digest& digest, const std::string& from) const {
+  fault_point("adopt blob");
+  if (place(::rename, from, digest) == 0) return {};
+  return fail(Error::sys("rename", from, path(digest)));
+}
+
+int BlobDir::place(Call call, const std::string& from, const Digest& digest) const {
+  const std::string to = path(digest);
+  std::lock_guard lock(count_->changes);
+  const auto before = bytes_of(to);  // a damaged one is replaced
+  if (const int failed = call(from.c_str(), to.c_str()); failed != 0) return failed;
+  count_->bytes += bytes_of(to).value_or(0) - before.value_or(0);
+  if (!before) count_->files++;
+  return 0;
 }
 
 Result<std::vector<Digest>> BlobDir::list() const {
@@ -86,21 +122,24 @@ Result<std::vector<Digest>> BlobDir::list() const {
   return out;
 }
 
-Result<BlobDir::Usage> BlobDir::keep_only(const std::set<Digest>& keep) const {
+Result<> BlobDir::keep_only(const std::set<Digest>& keep) const {
+  std::lock_guard lock(count_->changes);
   Usage usage;
+  Result<> result;
   for (const auto& name : TRY(sys::list_dir(dir_ + "/sha256"))) {
     std::string file = dir_ + "/sha256/" + name;
     auto digest = Digest::parse("sha256:" + name);
     if (!digest || !keep.contains(*digest)) {
-      TRY(sys::remove_file(file));
-      continue;
+      auto removed = sys::remove_file(file);
+      if (removed) continue;
+      if (result) result = std::move(removed);
     }
-    struct stat st{};
-    if (::stat(file.c_str(), &st) != 0) continue;
-    usage.bytes += static_cast<std::uint64_t>(st.st_blocks) * 512;
+    usage.bytes += bytes_of(file).value_or(0);
     usage.files++;
   }
-  return usage;
+  count_->bytes = usage.bytes;
+  count_->files = usage.files;
+  return result;
 }
 
 }  // namespace podshim::image

@@ -11,7 +11,7 @@ constexpr const char* kRefName = "org.opencontainers.image.ref.name";
 constexpr int kIndexDepth = 4;
 
 Error bad_bundle(const std::string& subject, std::string why) {
-  return Error::of(ErrorKind::invalid_argument, "import", subject, std::move(why));
+  return Error::of(ErrorKind::invalid_argument, "read image", subject, std::move(why));
 }
 
 std::string blob_name(const Digest& digest) { return "blobs/sha256/" + digest.hex(); }
@@ -64,7 +64,8 @@ Result<> pair_layers(const Manifest& manifest, BundleImage* image) {
   }
   for (std::size_t i = 0; i < manifest.layers.size(); i++) {
     const Digest& digest = manifest.layers[i].digest;
-    image->layers.push_back({digest, image->config.diff_ids[i], blob_name(digest)});
+    image->layers.push_back(
+        {digest, image->config.diff_ids[i], blob_name(digest), static_cast<std::uint64_t>(manifest.layers[i].size)});
   }
   return {};
 }
@@ -112,11 +113,16 @@ void merge(BundleImage image, std::vector<BundleImage>* out) {
 }  // namespace
 
 Result<BundleImage> read_oci_image(const BundleFiles& files, const Descriptor& descriptor, const Platform& platform) {
+  return read_oci_image([&](const Digest& digest, DocumentRole) { return read_blob(files, digest); }, descriptor,
+                        platform);
+}
+
+Result<BundleImage> read_oci_image(const ReadDocument& read, const Descriptor& descriptor, const Platform& platform) {
   BundleImage image;
   Digest digest = descriptor.digest;
   std::string text;
   for (int depth = 0;; depth++) {
-    text = TRY(read_blob(files, digest));
+    text = TRY(read(digest, DocumentRole::manifest));
     DocumentKind kind = TRY_IN(document_kind(text), digest.text());
     if (kind == DocumentKind::manifest) break;
     if (depth == kIndexDepth) return fail(bad_bundle(digest.text(), "indexes nested too deeply"));
@@ -128,7 +134,7 @@ Result<BundleImage> read_oci_image(const BundleFiles& files, const Descriptor& d
   image.manifest = digest;
   image.documents[digest] = std::move(text);
   image.id = manifest.config.digest;
-  std::string config = TRY(read_blob(files, image.id));
+  std::string config = TRY(read(image.id, DocumentRole::config));
   image.config = TRY_IN(decode_config(config), image.id.text());
   image.documents[image.id] = std::move(config);
   TRY(check_platform(image.config.platform, platform));

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -45,6 +46,7 @@ struct BundleLayer {
   Digest digest;   // of the blob as stored
   Digest diff_id;  // of the inflated tar
   std::string file;
+  std::uint64_t size = 0;  // as the manifest has it
 };
 
 struct BundleImage {
@@ -60,6 +62,11 @@ struct BundleImage {
 // OCI when there is an index.json, else docker-archive. Images for another platform are an error.
 Result<std::vector<BundleImage>> read_bundle(const BundleFiles& files, const Platform& platform);
 
+enum class DocumentRole { manifest, config };
+// Documents by their digest, checked against it.
+using ReadDocument = std::function<Result<std::string>(const Digest&, DocumentRole)>;
+// What an index or manifest names for a platform. No names but those of the descriptor's annotations.
+Result<BundleImage> read_oci_image(const ReadDocument& read, const Descriptor& descriptor, const Platform& platform);
 // One manifest of a layout (index or manifest) with a reference as its annotation has it ("" = none); for the rebuild.
 Result<BundleImage> read_oci_image(const BundleFiles& files, const Descriptor& descriptor, const Platform& platform);
 

@@ -1,6 +1,7 @@
 #include <archive_entry.h>
 #include <sys/stat.h>
 
+#include "common/fault.h"
 #include "common/sys/file.h"
 #include "shim/image/archive.h"
 #include "shim/image/bundle.h"
@@ -78,6 +79,7 @@ class SpooledFiles : public BundleFiles {
 
   Result<Spooled> write(TarStream& tar) {
     Spooled file{.path = scratch_ + "/" + std::to_string(files_.size()) + "-" + std::to_string(entries_)};
+    fault_point("spool file");
     Fd to = TRY(sys::open(file.path, O_WRONLY | O_CREAT | O_EXCL, 0600));
     Sha256 hash;
     for (;;) {

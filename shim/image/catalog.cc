@@ -62,6 +62,7 @@ std::string encode_record(const StoredImage& image) {
   json::Value v = json::Value::object();
   v.set("manifest", image.manifest.text()).set("tags", names(image.tags)).set("digests", names(image.digests));
   v.set("blobs", texts(image.blobs)).set("diff_ids", texts(image.diff_ids));
+  if (image.imported) v.set("imported", true);
   return json::dump(v);
 }
 
@@ -75,6 +76,7 @@ Result<StoredImage> decode_record(const Record& record) {
   image.digests = TRY(read_names(r, "digests"));
   image.blobs = TRY(read_digests(r, "blobs"));
   image.diff_ids = TRY(read_digests(r, "diff_ids"));
+  image.imported = TRY(r.boolean_or("imported", false));
   return image;
 }
 

@@ -24,8 +24,9 @@ struct StoredImage {
   Digest manifest;
   std::map<std::string, Digest> tags;     // docker.io/library/busybox:1 -> index or manifest
   std::map<std::string, Digest> digests;  // docker.io/library/busybox@sha256:... -> the same
-  std::vector<Digest> blobs;              // documents and layers, sorted
+  std::vector<Digest> blobs;              // documents and layers, sorted; not those that were never fetched
   std::vector<Digest> diff_ids;           // lowest first
+  bool imported = false;                  // brought by hand: its registry may not exist
   std::uint64_t size_bytes = 0;           // not in the record: from the layers
   ImageProcess process;                   // not in the record: from the config
   Image view() const;

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "common/fault.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/sys/file.h"
@@ -22,11 +23,20 @@ Result<> DiskImageStore::remove(const std::string& reference) {
   {
     std::lock_guard lock(write_);
     Catalog::Change change = catalog()->remove(reference);
+    const bool listed = !change.put.empty() || !change.removed.empty();
+    if (!listed) change = set_aside().remove(reference);
     if (change.put.empty() && change.removed.empty()) return {};
-    auto done = commit(change);
+    auto write = [&]() -> Result<> {
+      if (listed) return commit(change);
+      TRY(records_->write(change.put, change.removed));
+      publish_set_aside(change.next);
+      write_index();
+      return {};
+    };
+    auto done = write();
     if (!done && done.error().is(ENOSPC)) {  // a full disk must not keep what fills it
       TRY(sys::remove_file(dir_ + "/reserve"));
-      done = commit(change);
+      done = write();
     }
     if (!done) return done;
   }
@@ -34,17 +44,40 @@ Result<> DiskImageStore::remove(const std::string& reference) {
   return {};
 }
 
-// The record first, then what readers see. index.json is for the rebuild only: an old one costs a name, never an image.
-Result<> DiskImageStore::commit(const Catalog::Change& change) {
-  TRY(records_->write(change.put, change.removed));
-  publish(change.next);
-  if (auto r = write_index(change.next); !r) {
-    log::warn("index.json of the images is out of date", {{"error", r.error().text()}});
+// Images that are whole. One that was set aside gets the names back that it still had; others that were set aside lose
+// those that are now of an image that is listed. With write_ held.
+Result<> DiskImageStore::add(std::vector<StoredImage> images) {
+  Catalog::Change aside = set_aside().add(images);
+  for (auto& image : images) image = aside.next.images().at(image.id);
+  Catalog::Change change = catalog()->add(images);
+  Catalog rest = std::move(aside.next);
+  for (const auto& image : images) rest = rest.remove(image.id.text()).next;
+  for (auto& record : aside.put) {
+    auto id = Digest::parse(record.id);
+    if (id && rest.images().contains(*id)) change.put.push_back(std::move(record));
   }
+  TRY(commit(change));
+  publish_set_aside(std::move(rest));
   return {};
 }
 
-Result<> DiskImageStore::write_index(const Catalog& catalog) const {
+// The record first, then what readers see. index.json is for the rebuild only: an old one costs a name, never an image.
+Result<> DiskImageStore::commit(const Catalog::Change& change) {
+  TRY(records_->write(change.put, change.removed));
+  fault_point("publish images");
+  publish(change.next);
+  write_index();
+  return {};
+}
+
+void DiskImageStore::write_index() const {
+  const std::string path = dir_ + "/index.json", text = index_text();
+  if (sys::read_file(path).value_or("") == text) return;
+  if (auto written = sys::write_file_atomic(path, text, 0600); !written)
+    log::warn("index.json of the images is out of date", {{"error", written.error().text()}});
+}
+
+std::string DiskImageStore::index_text() const {
   json::Value manifests = json::Value::array();
   auto add = [&](const Digest& digest, const std::string& name) {
     auto text = blobs_->read(digest);
@@ -57,49 +90,51 @@ Result<> DiskImageStore::write_index(const Catalog& catalog) const {
     if (!name.empty()) d.set("annotations", json::Value::object().set("org.opencontainers.image.ref.name", name));
     manifests.push(std::move(d));
   };
-  for (const auto& [id, image] : catalog.images()) {
-    for (const auto& [tag, target] : image.tags) add(target, tag);
-    for (const auto& [name, target] : image.digests) add(target, name);
-    if (image.tags.empty() && image.digests.empty()) add(image.manifest, "");
+  const auto listed = catalog();
+  const Catalog aside = set_aside();  // a rebuild may heal them
+  for (const Catalog* catalog : {listed.get(), &aside}) {
+    for (const auto& [id, image] : catalog->images()) {
+      if (catalog == &aside && listed->images().contains(id)) continue;
+      for (const auto& [tag, target] : image.tags) add(target, tag);
+      for (const auto& [name, target] : image.digests) add(target, name);
+      if (image.tags.empty() && image.digests.empty()) add(image.manifest, "");
+    }
   }
   json::Value index = json::Value::object();
   index.set("schemaVersion", 2).set("mediaType", "application/vnd.oci.image.index.v1+json");
   index.set("manifests", std::move(manifests));
-  return sys::write_file_atomic(dir_ + "/index.json", json::dump(index), 0600);
+  return json::dump(index);
 }
 
-// Removes blobs and layers that nothing refers to. Never waits for an import: the last one at work does it then.
+// Removes blobs and layers that nothing refers to: no record, no container, no import or pull at work.
 void DiskImageStore::collect() {
-  std::unique_lock lock(importing_, std::try_to_lock);
-  if (!lock) {
-    collect_later_ = true;
-    return;
-  }
-  collect_later_ = false;
-  auto catalog = this->catalog();
-  std::set<Digest> blobs = set_aside_blobs_, chains = set_aside_chains_;
-  for (const auto& [id, image] : catalog->images()) {
-    blobs.insert(image.blobs.begin(), image.blobs.end());
-    Digest chain;
-    for (const auto& diff_id : image.diff_ids) chains.insert(chain = chain_id(chain, diff_id));
-  }
-  auto usage = blobs_->keep_only(blobs);
-  if (usage) {
-    blob_bytes_ = usage->bytes;
-    blob_files_ = usage->files;
-  } else {
-    log::error("blobs without an image stay", {{"error", usage.error().text()}});
-  }
-  if (auto r = layers_->collect(chains); !r) log::error("layers without an image stay", {{"error", r.error().text()}});
+  reserved_.collect([this](Reservations::Kept keep) {
+    fault_point("collect blobs");
+    const Catalog aside = set_aside();  // first: what is healed meanwhile is in one of the two
+    const auto listed = catalog();
+    for (const Catalog* catalog : {&aside, listed.get()}) {
+      for (const auto& [id, image] : catalog->images()) {
+        keep.blobs.insert(image.blobs.begin(), image.blobs.end());
+        Digest chain;
+        for (const auto& diff_id : image.diff_ids) keep.chains.insert(chain = chain_id(chain, diff_id));
+      }
+    }
+    if (auto r = blobs_->keep_only(keep.blobs); !r)
+      log::error("blobs without an image stay", {{"error", r.error().text()}});
+    fault_point("collect layers");
+    if (auto r = layers_->collect(keep.chains); !r)
+      log::error("layers without an image stay", {{"error", r.error().text()}});
+  });
   trash_->wake();
 }
 
 Result<FsUsage> DiskImageStore::usage() const {
-  LayerTotals totals = layers_->totals();
+  const LayerTotals totals = layers_->totals();
+  const BlobDir::Usage blobs = blobs_->usage();
   auto now = std::chrono::system_clock::now().time_since_epoch();
   return FsUsage{.mountpoint = dir_,
-                 .used_bytes = totals.blocks + blob_bytes_,
-                 .inodes_used = totals.inodes + blob_files_,
+                 .used_bytes = totals.blocks + blobs.bytes,
+                 .inodes_used = totals.inodes + blobs.files,
                  .timestamp_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()};
 }
 
@@ -134,9 +169,12 @@ Result<Fd> DiskImageStore::mount_rootfs(const Image& image, const std::string& c
   return TRY_IN(mount_overlay(TRY(plan_overlay(spec, facts_)), layers_->path()), "mount image " + image.id);
 }
 
-Result<Fd> DiskImageStore::mount_readonly(const Image& image, const std::string& container_dir) {
+Result<Fd> DiskImageStore::mount_readonly(const Image& image, const std::string& container_dir,
+                                          const std::string& sub_path) {
   auto layers = TRY(hold(image, container_dir));
-  return TRY_IN(mount_lower_view(layers_->path(), layer_stack(layers), facts_), "mount image " + image.id);
+  Fd view = TRY_IN(mount_lower_view(layers_->path(), layer_stack(layers), facts_), "mount image " + image.id);
+  if (sub_path.empty()) return view;
+  return TRY_IN(mount_below(view, sub_path, layers_->path()), "mount image " + image.id);
 }
 
 }  // namespace podshim::image
@@ -144,8 +182,8 @@ Result<Fd> DiskImageStore::mount_readonly(const Image& image, const std::string&
 namespace podshim {
 
 Result<std::unique_ptr<ImageStore>> open_image_store(const std::string& dir, const HostFacts& facts,
-                                                     std::vector<std::string>* quarantined) {
-  return image::DiskImageStore::open(dir, facts, {}, quarantined);
+                                                     std::vector<std::string>* quarantined, const PullSettings& pull) {
+  return image::DiskImageStore::open(dir, facts, {.pull = pull}, quarantined);
 }
 
 }  // namespace podshim

@@ -1,5 +1,10 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 
+#include <cstdio>
+#include <iterator>
+
+#include "common/fault.h"
 #include "common/ids.h"
 #include "common/log.h"
 #include "common/sys/file.h"
@@ -12,8 +17,15 @@ constexpr off_t kReserve = 1 << 20;
 
 // Space that a removal on a full disk may use. Best effort: without it such a removal may fail.
 void keep_reserve(const std::string& path) {
+  fault_point("keep reserve");
   auto fd = sys::open(path, O_WRONLY | O_CREAT, 0600);
   if (fd && ::posix_fallocate(fd->get(), 0, kReserve) != 0) (void)sys::remove_file(path);
+}
+
+std::string name_of(const StoredImage& image) {
+  std::string out = "image " + image.id.text();
+  for (const auto& [tag, target] : image.tags) out += " " + tag;
+  return out;
 }
 
 }  // namespace
@@ -34,6 +46,7 @@ Result<> DiskImageStore::start(std::vector<std::string>* quarantined) {
   for (const char* name : {"/ingest", "/trash"}) TRY(sys::make_dir(dir_ + name, 0700));
   for (const auto& name : TRY(sys::list_dir(dir_ + "/ingest"))) {
     std::string from = dir_ + "/ingest/" + name, to = dir_ + "/trash/" + random_hex(8);
+    fault_point("trash scratch");
     if (::rename(from.c_str(), to.c_str()) != 0) return fail(Error::sys("rename", from, to));
   }
   keep_reserve(dir_ + "/reserve");
@@ -41,34 +54,37 @@ Result<> DiskImageStore::start(std::vector<std::string>* quarantined) {
   blobs_ = TRY(BlobDir::open(dir_ + "/blobs", dir_ + "/ingest"));
   layers_ = TRY(LayerDir::open({dir_ + "/layers", dir_ + "/uses", dir_ + "/trash"}, facts_));
   trash_ = std::make_unique<Trash>(dir_ + "/trash");
-  bool lost = false;
-  TRY(open_records(reject, &lost));
-  if (lost) {
-    TRY(rebuild(reject));
-  } else {
+  TRY(open_records(reject));
+  if (records_) {
     TRY(load_records(reject));
+    write_index();  // a daemon that died between a record and its name there
+  } else {
+    TRY(rebuild(reject));
   }
   collect();
   return {};
 }
 
-// A damaged database is kept beside the new one for whoever wants to look at it.
-Result<> DiskImageStore::open_records(const Reject& reject, bool* lost) {
-  std::string path = dir_ + "/images.db";
-  *lost = !sys::exists(path);
-  auto open = [&]() -> Result<> {
+// A damaged database is kept for whoever wants to look at it.
+Result<> DiskImageStore::open_records(const Reject& reject) {
+  const std::string path = records_path();
+  struct stat st{};
+  if (::lstat(path.c_str(), &st) != 0) {
+    if (errno == ENOENT) return {};
+    return fail(Error::sys("stat", path));
+  }
+  auto opened = [&]() -> Result<> {
     records_ = TRY(RecordDb::open(path));
     TRY(records_->load());
     return {};
-  };
-  auto opened = open();
-  if (opened || opened.error().kind != ErrorKind::internal) return opened;
-  reject("image records", opened.error());
+  }();
+  if (opened) return {};
   records_.reset();
-  *lost = true;
+  if (opened.error().kind != ErrorKind::internal) return opened;
+  reject("image records (kept as " + path + ".damaged)", opened.error());
+  fault_point("set records aside");
   if (::rename(path.c_str(), (path + ".damaged").c_str()) != 0) return fail(Error::sys("rename", path));
-  TRY(sys::remove_file(path + "-journal"));
-  return open();
+  return {};
 }
 
 // What a record does not hold, from the blobs and layers; any of it missing or wrong is an error.
@@ -81,11 +97,12 @@ Result<StoredImage> DiskImageStore::complete(StoredImage image) const {
 }
 
 Result<> DiskImageStore::load_records(const Reject& reject) {
-  std::vector<StoredImage> images;
+  std::vector<StoredImage> images, aside;
   for (const auto& record : TRY(records_->load())) {
     auto decoded = decode_record(record);
     if (!decoded) {
       reject("image " + record.id, decoded.error());
+      if (auto id = Digest::parse(record.id)) aside.push_back({.id = *id});  // so that it can be removed
       continue;
     }
     auto image = complete(*decoded);
@@ -93,23 +110,26 @@ Result<> DiskImageStore::load_records(const Reject& reject) {
       images.push_back(*std::move(image));
       continue;
     }
-    reject("image " + record.id, image.error());
-    set_aside_blobs_.insert(decoded->blobs.begin(), decoded->blobs.end());
-    Digest chain;
-    for (const auto& diff_id : decoded->diff_ids) set_aside_chains_.insert(chain = chain_id(chain, diff_id));
+    if (image.error().is_shortage()) return fail(std::move(image).error().within("image " + record.id));
+    reject(name_of(*decoded), image.error());
+    aside.push_back(*std::move(decoded));
   }
   publish(Catalog().add(images).next);
+  publish_set_aside(Catalog().add(aside).next);
   return {};
 }
 
 // Manifests that index.json names; without a readable one, every manifest among the blobs, nameless.
 Result<std::vector<Descriptor>> DiskImageStore::known_manifests() const {
-  if (auto text = sys::read_file(dir_ + "/index.json", kMaxDocument)) {
-    if (auto index = decode_index(*text)) return std::move(index->manifests);
+  auto names = sys::read_file(dir_ + "/index.json", kMaxDocument);
+  if (!names && names.error().is_shortage()) return fail(std::move(names).error());
+  if (names) {
+    if (auto index = decode_index(*names)) return std::move(index->manifests);
   }
   std::vector<Descriptor> out;
   for (const auto& digest : TRY(blobs_->list())) {
     auto text = blobs_->read(digest);  // too large for a document, or damaged: not a manifest
+    if (!text && text.error().is_shortage()) return fail(std::move(text).error());
     if (!text) continue;
     auto manifest = decode_manifest(*text);
     if (manifest && blobs_->has(manifest->config.digest)) out.push_back({.digest = digest});
@@ -118,15 +138,34 @@ Result<std::vector<Descriptor>> DiskImageStore::known_manifests() const {
 }
 
 // The images directory is an OCI layout: the records are rebuilt by importing it into itself. Layers whose marker is
-// there are taken as they are, others are unpacked again from their blobs.
+// there are taken as they are, others are unpacked again from their blobs. All records come at once, and names are read
+// from index.json until then: a daemon killed on the way begins anew.
 Result<> DiskImageStore::rebuild(const Reject& reject) {
   auto files = TRY(directory_files(dir_));
   auto manifests = TRY(known_manifests());
+  std::vector<StoredImage> images, aside;
   for (const auto& descriptor : manifests) {
     auto image = read_oci_image(*files, descriptor, host_platform());
-    auto added = image ? import_images(*files, {*image}) : fail(std::move(image).error());
-    if (!added) reject("image " + descriptor.digest.text(), added.error());
+    auto stored = image ? store_image(*files, *image) : fail(std::move(image).error());
+    if (stored) {
+      images.push_back(*std::move(stored));
+      continue;
+    }
+    if (stored.error().is_shortage()) return fail(std::move(stored).error().within("rebuild image records"));
+    reject("image " + descriptor.digest.text(), stored.error());
+    if (!image || stored.error().kind != ErrorKind::os) continue;
+    // Not for what it holds (a full disk, a read error): a record keeps what is here of it.
+    aside.push_back(as_stored(*image));
+    keep_what_is_here(&aside.back().blobs);
   }
+  if (!images.empty()) TRY(sync());  // documents, and the markers of the layers
+  Catalog::Change listed = Catalog().add(images), kept = Catalog().add(aside);
+  std::move(kept.put.begin(), kept.put.end(), std::back_inserter(listed.put));
+  TRY(RecordDb::make(records_path(), listed.put));
+  records_ = TRY(RecordDb::open(records_path()));
+  publish(std::move(listed.next));
+  publish_set_aside(std::move(kept.next));
+  write_index();
   if (!manifests.empty()) log::info("image records rebuilt from the blobs", {{"images", catalog()->images().size()}});
   return {};
 }

@@ -95,7 +95,7 @@ Result<LayerReader> LayerReader::of(std::unique_ptr<Inflate> inflate) {
   return reader;
 }
 
-Result<LayerReader> LayerReader::open(Fd blob, std::string subject, std::uint64_t limit) {
+Result<LayerReader> LayerReader::open(std::unique_ptr<ByteSource> blob, std::string subject, std::uint64_t limit) {
   return of(TRY(Inflate::open(std::move(blob), std::move(subject), limit)));
 }
 

@@ -6,7 +6,6 @@
 #include <optional>
 #include <string>
 
-#include "common/fd.h"
 #include "shim/image/archive.h"
 #include "shim/image/layer_entry.h"
 
@@ -14,7 +13,7 @@ namespace podshim::image {
 
 class LayerReader {
  public:
-  static Result<LayerReader> open(Fd blob, std::string subject, std::uint64_t limit);
+  static Result<LayerReader> open(std::unique_ptr<ByteSource> blob, std::string subject, std::uint64_t limit);
   static Result<LayerReader> open_bytes(std::string_view bytes, std::string subject, std::uint64_t limit);
 
   Result<std::optional<LayerEntry>> next();                 // nullopt at the end

@@ -91,6 +91,9 @@ Result<DocumentKind> document_kind(std::string_view text) {
   if (index && manifest) return fail(Error::invalid("manifests", "the document is an index and a manifest at once"));
   if (index) return DocumentKind::index;
   if (manifest) return DocumentKind::manifest;
+  if (r.has("fsLayers"))
+    return fail(Error::of(ErrorKind::unimplemented, "read manifest", "schemaVersion",
+                          "Docker's schema 1 is not supported: push the image again with a tool of this decade"));
   return fail(Error::invalid("mediaType", "the document is neither an image index nor an image manifest"));
 }
 

@@ -91,4 +91,17 @@ Result<Fd> mount_lower_view(const std::string& layers_dir, const std::vector<std
   return mount_overlay(plan, layers_dir);
 }
 
+// A copy is only made of what is attached in the caller's mount namespace (before 6.15): a thread's own, for a moment.
+Result<Fd> mount_below(const Fd& view, const std::string& path, const std::string& layers_dir) {
+  const Fd source = TRY(sys::open_in_root(view, path, O_PATH));
+  Fd dir = TRY(sys::open(layers_dir, O_PATH | O_DIRECTORY));
+  Fd mount;
+  TRY(sys::in_directory(dir, true, [&]() -> Result<> {
+    TRY(sys::attach_mount(view, kMountPoint));
+    mount = TRY(sys::copy_mount(source, "", false));
+    return {};
+  }));
+  return mount;
+}
+
 }  // namespace podshim::image

@@ -43,6 +43,9 @@ Result<Fd> mount_overlay(const OverlayPlan& plan, const std::string& layers_dir)
 Result<Fd> mount_lower_view(const std::string& layers_dir, const std::vector<std::string>& layers,
                             const HostFacts& facts);
 
+// What lies at `path` inside the detached mount `view`, every link resolved in it, as a detached mount of its own.
+Result<Fd> mount_below(const Fd& view, const std::string& path, const std::string& layers_dir);
+
 // A path in mount options is taken as it is; one with ',', ':' or '\' or of more than 255 bytes must be said otherwise.
 bool is_plain_option(const std::string& path);
 

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "common/fault.h"
 #include "common/sys/retry.h"
 #include "shim/image/layer_reader.h"
 
@@ -40,6 +41,7 @@ Result<UnpackedLayer> unpack_entries(LayerReader& reader, LayerRoot& root, const
                                      const Digest& diff_id, const UnpackLimits& limits) {
   std::uint64_t entries = 0;
   while (auto entry = TRY(reader.next())) {
+    fault_point("unpack entry");
     if (++entries > limits.entries) {
       return fail(Error::of(ErrorKind::resource_exhausted, "unpack", entry->path.text(),
                             "more than " + std::to_string(limits.entries) + " entries: the limit of a layer"));
@@ -50,23 +52,25 @@ Result<UnpackedLayer> unpack_entries(LayerReader& reader, LayerRoot& root, const
       TRY(root.add(*entry));
     }
   }
+  fault_point("verify layer");
   Digest got = TRY(reader.finish());
   if (got != diff_id) {
     return fail(
         Error::of(ErrorKind::invalid_argument, "verify", diff_id.text(), "the layer's content has " + got.text()));
   }
-  if (lower.top) {
-    TRY(root.settle_root(lower.top));
+  if (Fd top = TRY(lower.top())) {
+    TRY(root.settle_root(top));
     if (root.missing()) TRY(root.settle(TRY(lower.view())));
   }
+  fault_point("finish layer");
   TRY(root.finish());
   return UnpackedLayer{root.totals(), reader.inflated_bytes(), root.opaque_root()};
 }
 
 }  // namespace
 
-Result<UnpackedLayer> unpack_layer(Fd blob, const std::string& subject, Fd root, const LowerLayers& lower,
-                                   const Digest& diff_id, const UnpackLimits& limits) {
+Result<UnpackedLayer> unpack_layer(std::unique_ptr<ByteSource> blob, const std::string& subject, Fd root,
+                                   const LowerLayers& lower, const Digest& diff_id, const UnpackLimits& limits) {
   LayerReader reader = TRY(LayerReader::open(std::move(blob), subject, limits.bytes));
   LayerRoot target(std::move(root));
   return TRY_IN(unpack_entries(reader, target, lower, diff_id, limits), "unpack layer " + subject);

@@ -7,6 +7,7 @@
 
 #include "common/fd.h"
 #include "common/result.h"
+#include "shim/image/byte_source.h"
 #include "shim/image/digest.h"
 #include "shim/image/layer_root.h"
 
@@ -18,10 +19,10 @@ struct UnpackLimits {
   std::uint64_t entries = 4'000'000;
 };
 
+// Both are asked for after the last entry, so that layers can be unpacked side by side.
 struct LowerLayers {
-  // The merged view of the layers below, asked for only when this one leans on it.
-  std::function<Result<Fd>()> view;
-  Fd top;  // the directory of the layer right below; empty for the bottom layer
+  std::function<Result<Fd>()> top;   // the directory of the layer right below; empty Fd for the bottom layer
+  std::function<Result<Fd>()> view;  // the merged view of all below, asked for only when this one leans on it
 };
 
 struct UnpackedLayer {
@@ -30,7 +31,7 @@ struct UnpackedLayer {
   bool opaque_root = false;
 };
 
-Result<UnpackedLayer> unpack_layer(Fd blob, const std::string& subject, Fd root, const LowerLayers& lower,
-                                   const Digest& diff_id, const UnpackLimits& limits);
+Result<UnpackedLayer> unpack_layer(std::unique_ptr<ByteSource> blob, const std::string& subject, Fd root,
+                                   const LowerLayers& lower, const Digest& diff_id, const UnpackLimits& limits);
 
 }  // namespace podshim::image

@@ -14,6 +14,7 @@ void Chores::stop() {
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
+    queue_.clear();
   }
   changed_.notify_all();
   for (auto& t : threads_) t.join();
@@ -38,7 +39,7 @@ void Chores::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [&] { return stopping_ || !queue_.empty(); });
-    if (queue_.empty()) return;
+    if (stopping_) return;
     auto chore = std::move(queue_.front());
     queue_.pop_front();
     running_++;

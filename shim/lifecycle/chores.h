@@ -1,6 +1,6 @@
 // Chores: work that an event asks for but that may block (killing a cgroup, writing a record), done by a few threads in
-// the order it came. What hangs in one chore holds up one thread. post() from any thread; stop() finishes what was
-// posted and drops what comes later.
+// the order it came. What hangs in one chore holds up one thread. post() from any thread; stop() waits for
+// what runs and drops the rest: the next start finds it again in the records.
 #pragma once
 
 #include <condition_variable>

@@ -10,20 +10,6 @@ namespace {
 
 constexpr std::int32_t kStartErrorCode = 128;
 
-const char* state_name(ContainerState state) {
-  switch (state) {
-    case ContainerState::created:
-      return "created";
-    case ContainerState::running:
-      return "running";
-    case ContainerState::exited:
-      return "exited";
-    case ContainerState::unknown:
-      return "unknown";
-  }
-  return "unknown";
-}
-
 // A program, working directory or mount source that is not there is what the request got wrong.
 Error blame_request(Error e) {
   const bool missing = e.is(ENOENT) || e.is(ENOTDIR) || e.is(EACCES) || e.is(ENOEXEC) || e.is(EISDIR) || e.is(ELOOP);
@@ -34,27 +20,76 @@ Error blame_request(Error e) {
   return e;
 }
 
+// Who stops the container waits for this, not for the lock of its operations.
+class UnderWay {
+ public:
+  explicit UnderWay(Container& container) : container_(container) { set(true); }
+  ~UnderWay() {
+    set(false);
+    container_.ended.notify_all();
+  }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+
+ private:
+  void set(bool starting) {
+    std::lock_guard lock(container_.mutex);
+    container_.starting = starting;
+  }
+  Container& container_;
+};
+
 }  // namespace
 
 Result<> NodeRuntime::start_container(const std::string& id) {
   auto container = TRY(find_container(id));
   TRY(starts_.run(container->id.str(), [&](Stage& stage) -> Result<bool> {
+    Observed observed;
+    const unsigned stops = container->stops_so_far();
+    if (container->state() == ContainerState::created) {
+      stage.enter(MountLooks::kMountSources);
+      observed = TRY_IN(look_again(*container), "start container " + container->id.brief());
+    }
     std::lock_guard one(container->operation);
-    TRY_IN(begin_container(*container, stage), "start container " + container->id.brief());
+    const UnderWay under_way(*container);  // before the look at the sandbox: a stop finds the one or this the other
+    TRY_IN(begin_container(*container, std::move(observed), stops, stage), "start container " + container->id.brief());
     return true;
   }));
   return {};
 }
 
-Result<> NodeRuntime::begin_container(Container& container, Stage& stage) {
+// The volumes may have died since create: a child that looks for them hangs, and this call with it. So may the log's,
+// which the monitor opens: with it all of the Pod would hang. Before anything is held, so that who stops or removes the
+// container meanwhile does not wait.
+Result<NodeRuntime::Observed> NodeRuntime::look_again(const Container& container) const {
+  const Sandbox& sandbox = *container.sandbox;
+  auto looks = TRY(host().mount_looks(sandbox.record.spec, container.record.spec, sandbox.facts));
+  if (const auto& path = container.record.log_path; !path.empty()) looks.push_back(host().log_look(path));
+  // Only whether they answer: what else is wrong with them the child tells, and that is a StartError.
+  for (auto& one : looks)
+    one.look = [look = std::move(one.look)] {
+      (void)look();
+      return Result<>();
+    };
+  TRY(mount_looks_.run(std::move(looks)));
+  return observe(container);
+}
+
+Result<> NodeRuntime::begin_container(Container& container, Observed observed, unsigned stops, Stage& stage) {
   const ContainerState state = container.state();
   if (state == ContainerState::running) return {};  // a client's retry
   if (state != ContainerState::created)
     return fail(Error::of(ErrorKind::failed_precondition, "start container", container.id.str(),
                           std::string("it is ") + state_name(state) + ", not created"));
+  {
+    std::lock_guard lock(container.mutex);
+    if (container.removed || container.stops != stops)
+      return fail(Error::of(ErrorKind::failed_precondition, "start container", container.id.str(),
+                            std::string("it was ") + (container.removed ? "removed" : "stopped") + " meanwhile"));
+  }
   auto monitor = TRY(monitor_of(*container.sandbox));
   stage.enter("plan");
-  auto plan = TRY(plan_container(input_of(container, TRY(observe(container.record.spec))), filters_));
+  auto plan = TRY(plan_container(input_of(container, std::move(observed)), filters_));
   stage.enter("cgroup");
   Rollback undo = rollback("start of container " + container.id.str());
   undo.add("remove cgroup", [this, &container] { return host().remove_cgroup(container.cgroup, kRemovePatience); });
@@ -64,6 +99,10 @@ Result<> NodeRuntime::begin_container(Container& container, Stage& stage) {
   stage.enter("monitor");
   const std::int64_t started_at = host().now_ns();
   auto process = launch_container(container, *monitor, plan);
+  // A stop does not wait for what hangs: it may have killed the child, or the monitor, or have gone on without this.
+  if (container.sandbox->stopped() && (process || process.error().kind == ErrorKind::unavailable))
+    process = fail(Error::of(ErrorKind::failed_precondition, "sandbox", container.sandbox->id.str(),
+                             "was stopped before the start had ended"));
   if (!process) {
     process.error() = blame_request(std::move(process).error());
     note_start_error(container, process.error());
@@ -77,8 +116,11 @@ Result<> NodeRuntime::begin_container(Container& container, Stage& stage) {
   }
   undo.commit();
   publish(container);
+  // Who buried the Pod may have seen this container before it ran.
+  if (!container.sandbox->live_monitor()) chores_.post([this, sandbox = container.sandbox] { bury_monitor(sandbox); });
   if (auto written = persist(container); !written)
     log::warn("record not written", {{"container", container.id.str()}, {"error", written.error().text()}});
+  keep(stage.timeline("StartContainer", host().now_ns()), container, &container.start);
   log::info("container started", {{"container", container.id.str()},
                                   {"name", container.record.spec.metadata.name},
                                   {"pid", process->pid},

@@ -25,13 +25,24 @@ void NodeRuntime::container_exited(const SandboxId&, const ExitRecord& record) {
   if (!found || !*found) return;
   auto container = *std::move(found);
   if (!shares_pid(*container)) return note_exit(container, exit_of(record));
-  // The main process was not pid 1 of its namespace: what it left running goes with it, and then it has ended.
+  // The main process was not pid 1 of its namespace: what it left running goes with it, and then it has ended. Of what
+  // does not die the end is told when the kills' patience is over.
   chores_.post([this, container, record] {
-    if (auto killed = host().kill_cgroup(container->cgroup, kKillPatience); !killed)
-      log::warn("the tree of an ended container stays",
-                {{"container", container->id.str()}, {"error", killed.error().text()}});
-    note_exit(container, exit_of(record));
+    kill_and_then(container->cgroup, [this, container, record] { note_exit(container, exit_of(record)); });
   });
+}
+
+// The record is written with the container's next change: until then the monitor knows.
+void NodeRuntime::log_lost(const SandboxId&, const ContainerId& id, std::uint64_t bytes) {
+  auto found = table_.container(id.str());
+  if (!found || !*found) return;
+  {
+    std::lock_guard lock((*found)->mutex);
+    if ((*found)->record.log_lost == bytes) return;
+    (*found)->record.log_lost = bytes;
+  }
+  publish(**found);
+  log::warn("container log lost bytes", {{"container", id.str()}, {"bytes", bytes}});
 }
 
 bool NodeRuntime::shares_pid(const Container& container) const {
@@ -46,7 +57,7 @@ void NodeRuntime::note_exit(const std::shared_ptr<Container>& container, const s
     std::lock_guard lock(container->mutex);
     if (container->record.exit) return;
     container->record.exit = exit;
-    container->stats = nullptr;
+    container->meter = {};
   }
   publish(*container);
   container->ended.notify_all();
@@ -95,12 +106,18 @@ void NodeRuntime::bury_monitor(const std::shared_ptr<Sandbox>& sandbox) {
   }
   for (const auto& container : table_.containers_of(sandbox->id)) {
     if (container->state() != ContainerState::running) continue;
-    if (auto killed = host().kill_cgroup(container->cgroup, kKillPatience); !killed)
-      log::warn("container not killed", {{"container", container->id.str()}, {"error", killed.error().text()}});
-    settle_lost_exit(container);
+    kill_and_then(container->cgroup, [this, container] { settle_soon(container); });
   }
-  if (auto killed = host().kill_cgroup(monitor_cgroup(sandbox->id), kKillPatience); !killed)
-    log::warn("pause not killed", {{"sandbox", sandbox->id.str()}, {"error", killed.error().text()}});
+  kill_and_then(monitor_cgroup(sandbox->id), [] {});
+}
+
+// Waits for nothing: what does not die at once is left to the kills, and `then` is a chore. It may come twice: of what
+// is late too, because a main process can have ended when its tree has not. There is no mark for the next daemon: it
+// finds the records as they are and the monitor gone, or is told of the exit, and comes here again.
+void NodeRuntime::kill_and_then(const CgroupPaths& cgroup, const std::function<void()>& then) {
+  if (host().kill_cgroup(cgroup, milliseconds(0))) return then();
+  auto post = [this, then] { chores_.post(then); };
+  kills_.kill(cgroup, post, post);
 }
 
 }  // namespace podshim::lifecycle

@@ -1,15 +1,17 @@
 // ExecSync: the child gets pipes that the calling thread reads in one poll loop, with the end of the exec as one more
-// thing to wait for. A timeout kills the exec's own cgroup leaf: the whole subtree, and nothing else.
+// thing to wait for. A timeout, or a client that has gone, kills the exec's own cgroup leaf: the whole subtree, and
+// nothing else. Both count from the call on: a start that hangs (a program on a volume that does not answer) is late,
+// too.
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <stop_token>
+
 #include "common/log.h"
-#include "common/sys/file.h"
 #include "common/sys/retry.h"
 #include "shim/lifecycle/node_runtime.h"
-#include "shim/plan/exec_plan.h"
 
 namespace podshim::lifecycle {
 namespace {
@@ -21,8 +23,8 @@ using Clock = std::chrono::steady_clock;
 
 // Shared with the callback, which may come after the call gave up.
 struct Ending {
-  Fd event;
-  std::mutex mutex;  // guards result
+  Fd event;                  // readable: there is a result, or the client has gone
+  mutable std::mutex mutex;  // guards result
   std::optional<Result<int>> result;
 
   void tell(Result<int> r) {
@@ -30,10 +32,13 @@ struct Ending {
       std::lock_guard lock(mutex);
       result = std::move(r);
     }
+    wake();
+  }
+  void wake() const {
     const std::uint64_t one = 1;
     [[maybe_unused]] auto n = ::write(event.get(), &one, sizeof one);
   }
-  std::optional<Result<int>> get() {
+  std::optional<Result<int>> get() const {
     std::lock_guard lock(mutex);
     return result;
   }
@@ -67,13 +72,15 @@ void drain(Stream& stream) {
   stream.text.append(buffer, std::min(static_cast<std::size_t>(n), room));
 }
 
-// Until the exec has ended (true) or the deadline has passed (false).
-Result<bool> follow(Stream& out, Stream& err, const Ending& ending, std::optional<Clock::time_point> deadline) {
+enum class Followed { ended, late, given_up };
+
+Result<Followed> follow(Stream& out, Stream& err, const Ending& ending, std::optional<Clock::time_point> deadline,
+                        const std::stop_token& given_up) {
   for (;;) {
     int wait = -1;
     if (deadline) {
       const auto left = std::chrono::ceil<milliseconds>(*deadline - Clock::now()).count();
-      if (left <= 0) return false;
+      if (left <= 0) return ending.get() ? Followed::ended : Followed::late;
       wait = static_cast<int>(std::min<long>(left, 1'000'000));
     }
     pollfd fds[] = {{.fd = ending.event.get(), .events = POLLIN, .revents = 0},
@@ -82,7 +89,8 @@ Result<bool> follow(Stream& out, Stream& err, const Ending& ending, std::optiona
     if (sys::retry([&] { return ::poll(fds, 3, wait); }) < 0) return fail(Error::sys("poll", "exec"));
     drain(out);
     drain(err);
-    if (fds[0].revents != 0) return true;
+    if (fds[0].revents == 0) continue;
+    return ending.get() || !given_up.stop_requested() ? Followed::ended : Followed::given_up;
   }
 }
 
@@ -94,60 +102,70 @@ void drain_rest(Stream& stream) {
   }
 }
 
+milliseconds start_patience(std::chrono::seconds timeout, milliseconds most) {
+  if (timeout.count() <= 0 || timeout > most) return most;
+  return timeout;
+}
+
 }  // namespace
 
+Result<> NodeRuntime::kill_and_wait(const std::shared_ptr<LeafHold>& leaf, const std::vector<std::string>& command) {
+  if (kill_exec(leaf).wait_for(kKillPatience) == std::future_status::ready) return {};
+  return fail(Error::of(ErrorKind::deadline_exceeded, "kill exec", command.front(),
+                        "its processes do not die: uninterruptible sleep?"));
+}
+
+// One that hangs ends as one that runs too long; else it is the error as it came.
+Error NodeRuntime::end_start(const char* operation, const std::shared_ptr<LeafHold>& leaf,
+                             const std::vector<std::string>& command, const ExecWait& wait, Error error) {
+  const bool late = error.kind == ErrorKind::deadline_exceeded;
+  if (!late && error.kind != ErrorKind::cancelled) return error;
+  log::warn("exec hangs", {{"operation", operation},
+                           {"container", leaf->container->id.str()},
+                           {"step", "start of the program"},
+                           {"program", command.front()},
+                           {"error", error.text()}});
+  if (auto killed = kill_and_wait(leaf, command); !killed)
+    return std::move(killed).error().within("the start of its program hangs");
+  if (!late)
+    return Error::of(ErrorKind::cancelled, "exec", command.front(),
+                     "its client has gone while the start of its program hung; it was killed");
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(wait.patience).count();
+  return Error::of(ErrorKind::deadline_exceeded, "exec", command.front(),
+                   "the start of its program hung for " + std::to_string(seconds) +
+                       " s (does its file system answer?) and was killed");
+}
+
 Result<ExecResult> NodeRuntime::exec_sync(const std::string& id, const std::vector<std::string>& command,
-                                          std::chrono::seconds timeout) {
-  auto container = TRY(find_container(id));
-  if (command.empty()) return fail(Error::invalid("cmd", "is empty"));
-  if (container->state() != ContainerState::running)
-    return fail(Error::of(ErrorKind::failed_precondition, "exec", container->id.str(), "the container is not running"));
-  const int leaf = take_leaf(*container);
-  auto result = run_exec(*container, command, timeout, leaf);
-  give_leaf(*container, leaf);
+                                          std::chrono::seconds timeout, std::stop_token given_up) {
+  auto container = TRY(find_for_exec(id, command));
+  auto result = run_exec(take_leaf(container), command, timeout, given_up);
   if (!result) return fail(std::move(result).error().within("exec in container " + container->id.brief()));
   return result;
 }
 
-Result<ExecResult> NodeRuntime::run_exec(Container& container, const std::vector<std::string>& command,
-                                         std::chrono::seconds timeout, int leaf) {
-  auto monitor = TRY(monitor_of(*container.sandbox));
-  auto plan = TRY(plan_exec(input_of(container, TRY(observe(container.record.spec)), leaf), filters_, command, false));
-  bool make = false;
-  {
-    std::lock_guard lock(container.mutex);
-    make = container.leaves.made.insert(leaf).second;
-  }
-  if (make) {
-    auto applied = host().apply_cgroup(plan.cgroup);
-    if (!applied) {
-      std::lock_guard lock(container.mutex);
-      container.leaves.made.erase(leaf);
-      return fail(std::move(applied).error());
-    }
-    tolerate(*applied);
-  }
-
+Result<ExecResult> NodeRuntime::run_exec(const std::shared_ptr<LeafHold>& leaf, const std::vector<std::string>& command,
+                                         std::chrono::seconds timeout, const std::stop_token& given_up) {
   auto ending = std::make_shared<Ending>();
   ending->event = Fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!ending->event) return fail(Error::sys("eventfd", "exec"));
   Stream out = TRY(make_stream()), err = TRY(make_stream());
-  CloneConfig clone{.namespaces = plan.clone.namespaces,
-                    .join_sandbox_pid = plan.clone.join_sandbox_pid,
-                    .join_pid_of = plan.clone.join_pid_of,
-                    .cgroup = TRY(host().open_cgroup(plan.cgroup.paths))};
   std::optional<Clock::time_point> deadline;
   if (timeout.count() > 0) deadline = Clock::now() + timeout;
-  Fd in = TRY(sys::open("/dev/null", O_RDONLY));
   auto done = [ending](Result<int> code) { ending->tell(std::move(code)); };
-  auto exec = TRY(monitor->start_exec(container.id, plan.program, std::move(clone), std::move(in), std::move(out.write),
-                                      std::move(err.write), false, std::move(done)));
-  const bool ended = TRY(follow(out, err, *ending, deadline));
-  if (!ended) {
-    auto killed = host().kill_cgroup(plan.cgroup.paths, kKillPatience);
-    if (!killed) (void)monitor->kill_exec(exec.id);
-    TRY(follow(out, err, *ending, Clock::now() + kKilledReport));
-    TRY(std::move(killed));
+  ExecStdio stdio{.out = std::move(out.write), .err = std::move(err.write)};
+  const ExecWait wait{.patience = start_patience(timeout, parts_.exec_patience), .given_up = given_up};
+  if (auto begun = begin_exec(*leaf, command, std::move(stdio), std::move(done), wait); !begun)
+    return fail(end_start("ExecSync", leaf, command, wait, std::move(begun).error()));
+  const std::stop_callback wake(given_up, [ending] { ending->wake(); });
+  const Followed how = TRY(follow(out, err, *ending, deadline, given_up));
+  if (how != Followed::ended) {
+    TRY(kill_and_wait(leaf, command));
+    std::uint64_t count = 0;
+    [[maybe_unused]] auto n = ::read(ending->event.get(), &count, sizeof count);
+    if (!ending->get()) TRY(follow(out, err, *ending, Clock::now() + kKilledReport, {}));
+    if (how == Followed::given_up)
+      return fail(Error::of(ErrorKind::cancelled, "exec", command.front(), "its client has gone; it was killed"));
     return fail(Error::of(ErrorKind::deadline_exceeded, "exec", command.front(),
                           "ran longer than " + std::to_string(timeout.count()) + " s and was killed"));
   }
@@ -156,31 +174,6 @@ Result<ExecResult> NodeRuntime::run_exec(Container& container, const std::vector
   auto told = ending->get();
   const int code = TRY(*std::move(told));
   return ExecResult{.exit_code = code, .out = std::move(out.text), .err = std::move(err.text)};
-}
-
-int NodeRuntime::take_leaf(Container& container) {
-  std::set<int> left;
-  {
-    std::lock_guard lock(container.mutex);
-    left = container.leaves.left;
-  }
-  std::set<int> free;
-  for (int leaf : left)
-    if (!host().cgroup_populated(exec_cgroup_paths(container.cgroup, leaf)).value_or(true)) free.insert(leaf);
-  std::lock_guard lock(container.mutex);
-  auto& leaves = container.leaves;
-  for (int leaf : free) leaves.left.erase(leaf);
-  int leaf = 0;
-  while (leaves.busy.contains(leaf) || leaves.left.contains(leaf)) leaf++;
-  leaves.busy.insert(leaf);
-  return leaf;
-}
-
-void NodeRuntime::give_leaf(Container& container, int leaf) {
-  const bool populated = host().cgroup_populated(exec_cgroup_paths(container.cgroup, leaf)).value_or(false);
-  std::lock_guard lock(container.mutex);
-  container.leaves.busy.erase(leaf);
-  if (populated) container.leaves.left.insert(leaf);
 }
 
 }  // namespace podshim::lifecycle

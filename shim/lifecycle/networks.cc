@@ -1,12 +1,16 @@
 #include "shim/lifecycle/networks.h"
 
+#include "common/log.h"
 #include "common/sys/file.h"
+#include "shim/cni_client/template.h"
 
 namespace podshim::lifecycle {
 namespace {
 
 constexpr const char* kNotReady = "NetworkPluginNotReady";
 constexpr std::chrono::seconds kGcTimeout{5};  // for each plugin
+constexpr const char* kTemplate = "/podshim.conflist.template";
+constexpr const char* kRendered = "/10-podshim-template.conflist";
 
 }  // namespace
 
@@ -31,7 +35,13 @@ Result<Networks::Loaded> Networks::load() {
   return now;
 }
 
-Result<std::shared_ptr<const cni::NetworkList>> Networks::current() { return TRY(load()).list; }
+Result<std::shared_ptr<const cni::NetworkList>> Networks::current() {
+  auto now = load();
+  if (now) return now->list;
+  // NOT_FOUND would be about the sandbox that the caller named, and a configuration may come at any time.
+  if (now.error().kind == ErrorKind::not_found) now.error().kind = ErrorKind::unavailable;
+  return fail(std::move(now).error());
+}
 
 Result<cni::Attachment> Networks::attachment(const SandboxId& id, const SandboxSpec& spec,
                                              const std::string& netns) const {
@@ -49,13 +59,19 @@ Result<cni::Attachment> Networks::attachment(const SandboxId& id, const SandboxS
   return out;
 }
 
-Result<json::Value> Networks::add(const cni::NetworkList& list, const cni::Attachment& attachment) {
+std::unique_ptr<cni::WaitingPlugin> Networks::start_add(const cni::NetworkList& list,
+                                                        const cni::Attachment& attachment) {
+  return network_.start_add(list, attachment);
+}
+
+Result<json::Value> Networks::add(const cni::NetworkList& list, const cni::Attachment& attachment,
+                                  std::unique_ptr<cni::WaitingPlugin> first, const cni::TurnObserver& told) {
   {
     std::unique_lock lock(mutex_);
     collected_.wait(lock, [&] { return !collecting_; });
     adding_++;
   }
-  auto result = network_.add(list, attachment);
+  auto result = network_.add(list, attachment, std::move(first), told);
   std::lock_guard lock(mutex_);
   adding_--;
   return result;
@@ -101,25 +117,31 @@ Condition Networks::health(std::chrono::milliseconds patience, const std::functi
   return {.ok = false, .reason = kNotReady, .message = "the plugins of " + now->list->source + " are being asked"};
 }
 
-void Networks::refresh() {
+bool Networks::refresh() {
   auto now = load();
+  bool refused = false;
   Condition verdict{.ok = true, .reason = "", .message = ""};
   if (!now) {
     verdict = {.ok = false, .reason = kNotReady, .message = now.error().text()};
   } else if (auto status = network_.status(*now->list); !status) {
     verdict = {.ok = false, .reason = kNotReady, .message = status.error().text()};
+    refused = true;
   }
   std::lock_guard lock(mutex_);
+  const bool told = !health_.ok && health_.message == verdict.message;
   health_ = std::move(verdict);
   health_fingerprint_ = now ? now->fingerprint : "";
   judged_.notify_all();
+  return !refused || told;
 }
 
 Result<> Networks::set_pod_cidr(const std::string& cidr) {
   if (cidr.empty()) return {};
-  // The kubelet gives both families as "a,b"; the first one is handed on.
-  const std::string first = cidr.substr(0, cidr.find(','));
-  if (!Cidr::parse(first)) return fail(Error::invalid("network_config.pod_cidr", "\"" + cidr + "\" is no CIDR"));
+  const auto cidrs = TRY(cni::parse_pod_cidrs(cidr));
+  std::lock_guard one(setting_);
+  TRY_IN(render(cidrs), "set the Pod CIDR to " + cidr);
+  // Plugins that take it by the capability ipRanges get the first one.
+  const std::string first = cidrs.front().str();
   {
     std::lock_guard lock(mutex_);
     if (pod_cidr_ == first) return {};
@@ -127,6 +149,26 @@ Result<> Networks::set_pod_cidr(const std::string& cidr) {
   TRY(sys::write_file_atomic(pod_cidr_file_, first + "\n"));
   std::lock_guard lock(mutex_);
   pod_cidr_ = first;
+  return {};
+}
+
+// A file that was made from the template says so by its name: any other one is somebody's, and stays in force.
+Result<> Networks::render(const std::vector<Cidr>& cidrs) const {
+  const std::string source = dir_ + kTemplate, target = dir_ + kRendered;
+  auto text = sys::read_file(source);
+  if (!text && (text.error().is(ENOENT) || text.error().is(ENOTDIR))) return {};
+  if (!text) return fail(std::move(text).error());
+  const auto config = TRY(cni::render_template(*text, cidrs, source));
+  auto in_force = cni::load_network(dir_);
+  if (in_force && in_force->source != target) {
+    log::info("CNI template not used", {{"template", source}, {"in-force", in_force->source}});
+    return {};
+  }
+  if (!in_force && in_force.error().kind != ErrorKind::not_found && !sys::exists(target))
+    return fail(std::move(in_force).error());
+  if (sys::read_file(target).value_or("") == config) return {};
+  TRY(sys::write_file_atomic(target, config));
+  log::info("CNI configuration made", {{"template", source}, {"file", target}});
   return {};
 }
 

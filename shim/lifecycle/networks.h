@@ -28,7 +28,9 @@ class Networks {
   // What ADD and DEL get, from the spec.
   Result<cni::Attachment> attachment(const SandboxId& id, const SandboxSpec& spec, const std::string& netns) const;
   // ADD and GC exclude each other: GC frees what it is not told of. An ADD waits for a running GC (kGcTimeout at most).
-  Result<json::Value> add(const cni::NetworkList& list, const cni::Attachment& attachment);
+  Result<json::Value> add(const cni::NetworkList& list, const cni::Attachment& attachment,
+                          std::unique_ptr<cni::WaitingPlugin> first, const cni::TurnObserver& told);
+  std::unique_ptr<cni::WaitingPlugin> start_add(const cni::NetworkList& list, const cni::Attachment& attachment);
   // False: an ADD is running, try later. `valid` is asked for once ADDs are kept out.
   Result<bool> collect(const std::function<std::vector<std::string>()>& valid);
   // DEL from what the record keeps. `netns_there`: else the plugins are told that it is gone.
@@ -36,8 +38,11 @@ class Networks {
 
   // On a new configuration `wake` asks for a refresh(), whose verdict is waited for as long as `patience`.
   Condition health(std::chrono::milliseconds patience, const std::function<void()>& wake);
-  void refresh();  // runs STATUS; blocks
+  bool refresh();  // runs STATUS; blocks. False: a plugin says no, and did not say the same before
 
+  // UpdateRuntimeConfig: kept for plugins with the capability ipRanges. When <cni-conf-dir>/podshim.conflist.template
+  // is there and no configuration but the one that was made from it, 10-podshim-template.conflist is made from it (by
+  // rename); the same text again is not written. "" is a no-op.
   Result<> set_pod_cidr(const std::string& cidr);
 
  private:
@@ -46,10 +51,12 @@ class Networks {
     std::shared_ptr<const cni::NetworkList> list;
   };
   Result<Loaded> load();
+  Result<> render(const std::vector<Cidr>& cidrs) const;
 
   std::string dir_, pod_cidr_file_;
   cni::Network network_, gc_network_;
 
+  std::mutex setting_;        // one set_pod_cidr() at a time
   mutable std::mutex mutex_;  // guards the rest
   std::condition_variable judged_;
   Loaded loaded_;

@@ -14,14 +14,17 @@ NodeRuntime::NodeRuntime(Parts parts, state::Journal journal)
     : parts_(std::move(parts)),
       journal_(std::move(journal)),
       networks_(parts_.host->plugins(), parts_.config.podshim, parts_.config.podshim.root + "/pod-cidr"),
-      quarantined_(parts_.quarantined) {}
+      mount_looks_(parts_.mount_looks),
+      quarantined_(parts_.quarantined) {
+  if (parts_.stages) observe_stages(parts_.stages);
+}
 
 Result<std::unique_ptr<NodeRuntime>> NodeRuntime::start(Parts parts) {
   const PodshimConfig& config = parts.config.podshim;
-  for (const char* dir : {"/sandboxes", "/exits", "/staging"}) TRY(sys::make_dirs(config.state + dir, 0711));
+  for (const char* dir : {"/sandboxes", "/exits", "/kills", "/staging"}) TRY(sys::make_dirs(config.state + dir, 0711));
   auto journal = TRY(state::Journal::open(config.root));
   if (!parts.instance.replaced().empty())
-    log::error("instance id replaced", {{"why", parts.instance.replaced()}, {"id", parts.instance.id()}});
+    log::error("the instance id was lost", {{"why", parts.instance.replaced()}, {"id", parts.instance.id()}});
   std::unique_ptr<NodeRuntime> out(new NodeRuntime(std::move(parts), std::move(journal)));
   TRY(out->host().start_events(*out));
   TRY(out->recover());
@@ -42,6 +45,9 @@ NodeRuntime::~NodeRuntime() {
   woken_signal_.notify_all();
   if (housekeeper_.joinable()) housekeeper_.join();
   chores_.stop();
+  kills_.stop();
+  stream_chores_.stop();
+  plugin_chores_.stop();
   for (const auto& sandbox : table_.sandboxes()) {
     std::lock_guard lock(sandbox->mutex);
     sandbox->monitor = nullptr;
@@ -49,7 +55,13 @@ NodeRuntime::~NodeRuntime() {
   parts_.host = nullptr;
 }
 
-void NodeRuntime::wait_idle() { chores_.wait_idle(); }
+void NodeRuntime::wait_idle() {
+  chores_.wait_idle();
+  kills_.wait_idle();
+  chores_.wait_idle();  // what ended kills posted
+  stream_chores_.wait_idle();
+  plugin_chores_.wait_idle();
+}
 
 void NodeRuntime::wake_housekeeping() {
   {
@@ -72,17 +84,26 @@ Result<std::shared_ptr<Container>> NodeRuntime::find_container(const std::string
 }
 
 Result<std::shared_ptr<const SandboxView>> NodeRuntime::sandbox(const std::string& id) const {
-  return view_of(TRY(find_sandbox(id))->copy());
+  return TRY(find_sandbox(id))->view();
 }
 
 Result<std::shared_ptr<const ContainerView>> NodeRuntime::container(const std::string& id) const {
-  return view_of(TRY(find_container(id))->copy());
+  return TRY(find_container(id))->view();
+}
+
+std::vector<std::shared_ptr<const ContainerView>> NodeRuntime::containers_of(const SandboxId& sandbox) const {
+  std::vector<std::shared_ptr<const ContainerView>> out;
+  for (const auto& container : table_.containers_of(sandbox)) out.push_back(container->view());
+  return out;
 }
 
 Result<std::shared_ptr<MonitorProcess>> NodeRuntime::monitor_of(const Sandbox& sandbox) const {
   std::lock_guard lock(sandbox.mutex);
   // While it is being built, a sandbox is not in the table: whoever finds one finds it complete.
   if (sandbox.record.ready && !sandbox.stopping && sandbox.monitor) return sandbox.monitor;
+  if (sandbox.record.ready && !sandbox.stopping)
+    return fail(Error::of(ErrorKind::unavailable, "sandbox", sandbox.id.str(),
+                          "its monitor does not answer yet; it is asked again each second"));
   return fail(Error::of(ErrorKind::failed_precondition, "sandbox", sandbox.id.str(),
                         sandbox.stopping && sandbox.record.ready ? "is being stopped" : "is not ready"));
 }
@@ -158,44 +179,6 @@ Result<> NodeRuntime::reopen_log(const std::string& id) {
   return TRY(monitor_of(*container->sandbox))->reopen_log(container->id);
 }
 
-std::vector<ContainerStats> NodeRuntime::stats(const std::vector<std::shared_ptr<const ContainerView>>& which) const {
-  std::vector<ContainerStats> out;
-  out.reserve(which.size());
-  for (const auto& view : which) {
-    auto found = table_.container(view->id.str());
-    if (!found || !*found) continue;
-    Container& container = **found;
-    ContainerStats one{.container = view, .timestamp_ns = host().now_ns()};
-    one.writable_layer_bytes = container.layer_bytes;
-    one.writable_layer_inodes = container.layer_inodes;
-    std::shared_ptr<const StatsSource> source;
-    bool running = false;
-    {
-      std::lock_guard lock(container.mutex);
-      source = container.stats;
-      running = Container::state_of(container.record) == ContainerState::running;
-    }
-    if (running && !source) {
-      if (auto opened = host().open_stats(container.cgroup)) source = std::move(*opened);
-      std::lock_guard lock(container.mutex);
-      if (!container.record.exit) container.stats = source;
-    }
-    if (source)
-      if (auto now = source->read()) {
-        one.cpu_usage_ns = now->cpu_usage_ns;
-        one.memory_working_set_bytes = now->memory_working_set_bytes;
-        one.memory_usage_bytes = now->memory_usage_bytes;
-        one.memory_rss_bytes = now->memory_rss_bytes;
-        one.memory_available_bytes = now->memory_available_bytes;
-        one.page_faults = now->page_faults;
-        one.major_page_faults = now->major_page_faults;
-        one.swap_bytes = now->swap_bytes;
-      }
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
 RuntimeStatus NodeRuntime::status() const {
   RuntimeStatus out{.runtime = {.ok = true}, .recursive_readonly = parts_.facts.recursive_readonly};
   out.network = networks_.health(kFirstVerdict, [this] { const_cast<NodeRuntime*>(this)->wake_housekeeping(); });
@@ -222,7 +205,8 @@ Result<std::unique_ptr<Runtime>> make_runtime(const Config& config, const HostFa
                                             .images = std::move(images),
                                             .host = std::move(host),
                                             .instance = std::move(instance),
-                                            .quarantined = std::move(quarantined)}));
+                                            .quarantined = std::move(quarantined),
+                                            .stages = options.stages}));
 }
 
 }  // namespace podshim

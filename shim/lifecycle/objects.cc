@@ -45,7 +45,7 @@ std::string netns_name_of(const state::SandboxRecord& record) {
 }
 
 std::shared_ptr<const SandboxView> view_of(const state::SandboxRecord& r) {
-  return std::make_shared<SandboxView>(
+  auto view = std::make_shared<SandboxView>(
       SandboxView{.id = r.id,
                   .spec = r.spec,
                   .state = r.ready ? SandboxState::ready : SandboxState::not_ready,
@@ -54,6 +54,9 @@ std::shared_ptr<const SandboxView> view_of(const state::SandboxRecord& r) {
                   .pause_pid = r.ready ? r.pause.pid : 0,
                   .netns_path = r.netns_path,
                   .cgroup_path = r.cgroup_parent});
+  if (r.update.overhead) view->spec.overhead = r.update.overhead;
+  if (r.update.resources) view->spec.resources = r.update.resources;
+  return view;
 }
 
 std::shared_ptr<const ContainerView> view_of(const state::ContainerRecord& r) {
@@ -65,9 +68,12 @@ std::shared_ptr<const ContainerView> view_of(const state::ContainerRecord& r) {
                                                             .started_at_ns = r.started_at_ns,
                                                             .image_id = r.image_id,
                                                             .image_reference = r.image_reference,
+                                                            .volume_images = r.volume_images,
                                                             .log_path = r.log_path,
                                                             .user = r.user,
-                                                            .pid = r.exit ? 0 : r.process.pid});
+                                                            .pid = r.exit ? 0 : r.process.pid,
+                                                            .log_lost = r.log_lost});
+  if (r.resources) view->spec.resources = r.resources;
   if (r.exit) {
     view->finished_at_ns = r.exit->finished_at_ns;
     view->exit_code = r.exit->code;

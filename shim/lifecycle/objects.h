@@ -15,12 +15,18 @@
 #include <vector>
 
 #include "shim/lifecycle/host.h"
+#include "shim/lifecycle/meter.h"
+#include "shim/lifecycle/timeline.h"
 #include "shim/state/record.h"
 #include "shim/state/snapshot.h"
 
 namespace podshim::lifecycle {
 
-// The specs and what was resolved at creation never change, and are read without the mutex.
+std::shared_ptr<const SandboxView> view_of(const state::SandboxRecord& record);
+std::shared_ptr<const ContainerView> view_of(const state::ContainerRecord& record);
+
+// The specs and what was resolved at creation never change, and are read without the mutex (an update stands beside
+// them).
 struct Sandbox {
   explicit Sandbox(state::SandboxRecord r, SandboxFacts f) : id(r.id), facts(std::move(f)), record(std::move(r)) {}
 
@@ -31,16 +37,29 @@ struct Sandbox {
   mutable std::mutex mutex;  // guards what follows
   state::SandboxRecord record;
   std::shared_ptr<MonitorProcess> monitor;  // null: there is none any more
-  bool stopping = false;                    // no container is created or started any more
+  Meter meter;                              // of the Pod's cgroup
+  mutable std::shared_ptr<const PodLinks> links;
+  mutable std::shared_ptr<LinkCounters> inside;  // keeps the network namespace
+  bool stopping = false;                         // no container is created or started any more
+  bool monitor_ended = false;                    // by a stop: with pause, and their cgroup is gone
   bool removed = false;
+  OperationTimeline start;
 
   state::SandboxRecord copy() const {
     std::lock_guard lock(mutex);
     return record;
   }
+  std::shared_ptr<const SandboxView> view() const {
+    std::lock_guard lock(mutex);
+    return view_of(record);
+  }
   bool ready() const {
     std::lock_guard lock(mutex);
     return record.ready;
+  }
+  bool stopped() const {
+    std::lock_guard lock(mutex);
+    return stopping || removed;
   }
   std::shared_ptr<MonitorProcess> live_monitor() const {
     std::lock_guard lock(mutex);
@@ -62,18 +81,35 @@ struct Container {
   const std::shared_ptr<Sandbox> sandbox;
   const CgroupPaths cgroup;
   std::mutex operation, writing;
-  std::atomic<std::uint64_t> layer_bytes{0}, layer_inodes{0};  // of the writable layer, measured in the background
 
   mutable std::mutex mutex;  // guards what follows
   std::condition_variable ended;
   state::ContainerRecord record;
-  std::shared_ptr<const StatsSource> stats;
+  Meter meter;
+  std::optional<LayerUse> layer;  // measured in the background
+  std::int64_t measure_at_ns = 0, measure_every_ns = 0;
   ExecLeaves leaves;
+  OperationTimeline creation, start;
+  bool starting = false;  // a start is under way, its undo included; its end is told by `ended`
   bool removed = false;
+  unsigned stops = 0;  // that were asked for
 
+  unsigned stops_so_far() const {
+    std::lock_guard lock(mutex);
+    return stops;
+  }
   state::ContainerRecord copy() const {
     std::lock_guard lock(mutex);
     return record;
+  }
+  std::shared_ptr<const ContainerView> view() const {
+    std::lock_guard lock(mutex);
+    return view_of(record);
+  }
+  // Something of it may run.
+  bool alive() const {
+    std::lock_guard lock(mutex);
+    return starting || state_of(record) == ContainerState::running;
   }
   ContainerState state() const {
     std::lock_guard lock(mutex);
@@ -84,9 +120,6 @@ struct Container {
     return r.started_at_ns != 0 ? ContainerState::running : ContainerState::created;
   }
 };
-
-std::shared_ptr<const SandboxView> view_of(const state::SandboxRecord& record);
-std::shared_ptr<const ContainerView> view_of(const state::ContainerRecord& record);
 
 // The last part of netns_path: a record keeps its names, whatever the instance is called now.
 std::string netns_name_of(const state::SandboxRecord& record);

@@ -3,6 +3,8 @@
 // run() starts `work` under a key, or, when one is running there with an equal request, waits for it and gives the same
 // result. With another request under the key it fails with already_exists, naming stage, age and what differs. So a
 // client's retry never meets a "reserved" name, and a client that gave up does not matter to the operation.
+// Who joins waits kJoinPatience at most, as long as kubelets do: an operation may hang for ever (in a volume that does
+// not answer), and retries of it must not take all threads of their lane.
 // Any thread; the lock is held for the look at the map alone. Exceptions of `work` become internal errors for all.
 #pragma once
 
@@ -16,7 +18,9 @@
 #include <string>
 #include <vector>
 
+#include "common/fault.h"
 #include "common/result.h"
+#include "shim/lifecycle/timeline.h"
 
 namespace podshim::lifecycle {
 
@@ -26,9 +30,11 @@ class Stage {
   using Clock = std::chrono::steady_clock;
 
   void enter(const char* name) {  // a string constant
+    fault_point(name);
     const auto now = Clock::now();
-    if (current_.load(std::memory_order_relaxed) != nullptr) finish(now);
+    finish(now);
     entered_ = now;
+    open_ = true;
     current_.store(name, std::memory_order_relaxed);
   }
   const char* name() const {
@@ -38,16 +44,31 @@ class Stage {
   std::chrono::milliseconds age() const {
     return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - began_);
   }
-  // "plan=0.1 intent=0.2 ... total=3.0", milliseconds; for the one that worked, at its end.
+  // Of the current stage: what a plugin took, say. In the timeline alone.
+  void part(const std::string& name, Clock::time_point began, Clock::time_point ended);
+
+  // These for the one that worked, at its end. "plan=0.1 intent=0.2 ... total=3.0", milliseconds.
   std::string timings();
+  OperationTimeline timeline(std::string operation, std::int64_t now_ns);
+  bool entered_any() const { return current_.load(std::memory_order_relaxed) != nullptr; }
 
  private:
-  void finish(Clock::time_point now) { spent_.emplace_back(current_.load(std::memory_order_relaxed), now - entered_); }
+  struct Spent {
+    const char* stage;
+    std::string part;  // "" = the stage itself
+    Clock::time_point began;
+    Clock::duration took;
+  };
+  void finish(Clock::time_point now) {
+    if (open_) spent_.push_back({current_.load(std::memory_order_relaxed), "", entered_, now - entered_});
+    open_ = false;
+  }
 
   std::atomic<const char*> current_{nullptr};
   const Clock::time_point began_ = Clock::now();
   Clock::time_point entered_;
-  std::vector<std::pair<const char*, Clock::duration>> spent_;
+  bool open_ = false;  // a stage is under way
+  std::vector<Spent> spent_;
 };
 
 struct RunningOperation {
@@ -55,10 +76,14 @@ struct RunningOperation {
   std::chrono::milliseconds age;
 };
 
+inline constexpr std::chrono::milliseconds kJoinPatience = std::chrono::minutes(4);
+
 template <typename Value>
 class Operations {
  public:
-  explicit Operations(std::string kind) : kind_(std::move(kind)) {}
+  explicit Operations(std::string kind, std::chrono::milliseconds patience = kJoinPatience)
+      : kind_(std::move(kind)), patience_(patience) {}
+  void observe(StageObserver observer) { observer_ = std::move(observer); }  // before the first run()
 
   // `differs`: what an operation that is running under the key was asked for, compared with this request: "" = the
   // same. `request` is kept for that comparison.
@@ -71,7 +96,8 @@ class Operations {
         entry = at->second;
         const std::string other = differs(*static_cast<const Request*>(entry->request.get()));
         if (!other.empty()) return fail(busy(key, *entry, other));
-        entry->done.wait(lock, [&] { return entry->result != nullptr; });
+        if (!entry->done.wait_for(lock, patience_, [&] { return entry->result != nullptr; }))
+          return fail(still_running(key, *entry));
         return *entry->result;
       }
       entry = std::make_shared<Entry>();
@@ -79,6 +105,10 @@ class Operations {
       running_.emplace(key, entry);
     }
     auto result = std::make_shared<Result<Value>>(attempt(work, entry->stage));
+    if (observer_ && *result && entry->stage.entered_any()) {
+      const auto timeline = entry->stage.timeline(kind_, 0);
+      observer_(kind_, timeline.stages, timeline.took);
+    }
     std::lock_guard lock(mutex_);
     entry->result = result;
     running_.erase(key);
@@ -122,7 +152,15 @@ class Operations {
                          entry.stage.name() + ", with another config: " + other);
   }
 
+  Error still_running(const std::string& key, const Entry& entry) const {
+    return Error::of(
+        ErrorKind::deadline_exceeded, kind_.c_str(), key,
+        "runs for " + std::to_string(entry.stage.age().count()) + " ms already, stage " + entry.stage.name());
+  }
+
   const std::string kind_;
+  const std::chrono::milliseconds patience_;
+  StageObserver observer_;
   mutable std::mutex mutex_;  // guards running_ and each Entry's result
   std::map<std::string, std::shared_ptr<Entry>> running_;
 };

@@ -8,8 +8,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -17,20 +19,14 @@
 #include "common/ids.h"
 #include "common/result.h"
 #include "shim/image/store.h"
+#include "shim/lifecycle/stats.h"
+#include "shim/lifecycle/stream.h"
+#include "shim/lifecycle/timeline.h"
 #include "shim/plan/facts.h"
 #include "shim/plan/spec.h"
 #include "shim/state/snapshot.h"
 
 namespace podshim {
-
-struct ContainerStats {
-  std::shared_ptr<const ContainerView> container;
-  std::int64_t timestamp_ns = 0;
-  std::uint64_t cpu_usage_ns = 0;
-  std::uint64_t memory_working_set_bytes = 0, memory_usage_bytes = 0, memory_rss_bytes = 0, memory_available_bytes = 0;
-  std::uint64_t page_faults = 0, major_page_faults = 0, swap_bytes = 0;
-  std::uint64_t writable_layer_bytes = 0, writable_layer_inodes = 0;
-};
 
 struct ExecResult {
   int exit_code = 0;
@@ -49,6 +45,13 @@ struct RuntimeStatus {
   std::vector<std::string> warnings;     // once-only host findings
 };
 
+struct RuntimeCounters {
+  std::size_t subscribers = 0;         // of events
+  std::size_t network_debts = 0;       // sandboxes that are gone and whose CNI DEL is still owed
+  std::size_t quarantined = 0;         // records set aside
+  std::size_t unreached_monitors = 0;  // that live and do not answer
+};
+
 class Runtime {
  public:
   virtual ~Runtime() = default;
@@ -60,15 +63,41 @@ class Runtime {
   virtual Result<> start_container(const std::string& id) = 0;
   virtual Result<> stop_container(const std::string& id, std::chrono::seconds grace) = 0;
   virtual Result<> remove_container(const std::string& id) = 0;
-  // Zero timeout = none. deadline_exceeded: the whole subtree was killed. Each output is cut at 16 MiB.
+  // Zero timeout = none. deadline_exceeded, or cancelled by `given_up`: the whole subtree was killed. Each output is
+  // cut at 16 MiB.
   virtual Result<ExecResult> exec_sync(const std::string& id, const std::vector<std::string>& command,
-                                       std::chrono::seconds timeout) = 0;
+                                       std::chrono::seconds timeout, std::stop_token given_up = {}) = 0;
   virtual Result<> reopen_log(const std::string& id) = 0;
+  // 0 and "" of `change` leave what is, -1 takes a limit away. Created: it starts with the new limits. Running: all of
+  // them are in force when this returns, or none. failed_precondition: it has ended, or it uses more memory than that.
+  virtual Result<> update_container(const std::string& id, const Resources& change) = 0;
+  // Kept and shown; the Pod's cgroup is the client's own.
+  virtual Result<> update_sandbox(const std::string& id, const std::optional<Resources>& overhead,
+                                  const std::optional<Resources>& resources) = 0;
+  // Streaming (stream.h). A call that fails does not call `ended`.
+  virtual Result<std::unique_ptr<ProcessStream>> open_exec(const std::string& id,
+                                                           const std::vector<std::string>& command,
+                                                           const StreamRequest& request, StreamEnd ended) = 0;
+  virtual Result<std::unique_ptr<ProcessStream>> attach(const std::string& id, const StreamRequest& request,
+                                                        StreamEnd ended) = 0;
+  // A connection to `localhost:port` inside the sandbox's network namespace, non-blocking; ECONNREFUSED and the like
+  // when nobody listens.
+  virtual Result<Fd> dial(const std::string& sandbox_id, std::uint16_t port) = 0;
 
   virtual std::shared_ptr<const Snapshot> snapshot() const = 0;
   virtual Result<std::shared_ptr<const SandboxView>> sandbox(const std::string& id) const = 0;
   virtual Result<std::shared_ptr<const ContainerView>> container(const std::string& id) const = 0;
+  virtual std::vector<std::shared_ptr<const ContainerView>> containers_of(const SandboxId& sandbox) const = 0;
+  // What happens from now on (event_bus.h says what a slow reader gets). A view asked for after an event is as new.
+  virtual Result<std::unique_ptr<EventSubscription>> subscribe(std::function<void()> wake) = 0;
+  // The sandbox's start, then the creation and the start of each of its containers, in their order.
+  virtual std::vector<OperationTimeline> timeline(const SandboxId& sandbox) const = 0;
+  virtual RuntimeCounters counters() const = 0;  // may read a directory
+  // Stats read the cgroups now and wait for nobody; what has gone meanwhile is left out.
   virtual std::vector<ContainerStats> stats(const std::vector<std::shared_ptr<const ContainerView>>& which) const = 0;
+  virtual std::vector<SandboxStats> sandbox_stats(
+      const std::vector<std::shared_ptr<const SandboxView>>& which) const = 0;
+  virtual NodeMetrics metrics() const = 0;  // of the sandboxes that are ready and their running containers
 
   virtual RuntimeStatus status() const = 0;
   virtual Result<> set_pod_cidr(const std::string& cidr) = 0;  // UpdateRuntimeConfig; "" is a no-op
@@ -80,6 +109,7 @@ struct RuntimeOptions {
   std::string monitor_binary;  // "" = podshim-monitor beside the running program
   std::string netns_dir = "/run/netns";
   std::string boot_id_file = "/proc/sys/kernel/random/boot_id";
+  StageObserver stages = {};
 };
 
 // Recovers what is on disk, reconnects to monitors, sweeps leftovers of this instance, then is ready.

@@ -66,6 +66,7 @@ Result<SandboxId> NodeRuntime::make_sandbox(const SandboxSpec& spec, Stage& stag
   const bool alive = table_.add(sandbox);
   publish(*sandbox);
   table_.end(id.str());
+  keep(stage.timeline("RunPodSandbox", host().now_ns()), *sandbox, &sandbox->start);
   log::info("sandbox ready", {{"sandbox", id.str()},
                               {"pod", spec.metadata.name_space + "/" + spec.metadata.name},
                               {"ip", ips_text(sandbox->record.ips)},
@@ -92,6 +93,7 @@ Result<std::shared_ptr<Sandbox>> NodeRuntime::intend_sandbox(const SandboxId& id
   state::SandboxRecord record{.id = id,
                               .spec = spec,
                               .boot_id = host().boot_id(),
+                              .instance = instance(),
                               .created_at_ns = host().now_ns(),
                               .cgroup_parent = plan.cgroup_parent};
   if (plan.own_netns) {
@@ -125,6 +127,13 @@ Result<> NodeRuntime::build_sandbox(Sandbox& sandbox, const SandboxPlan& plan, S
   if (!sandbox.facts.volumes_dir.empty())
     TRY(make_volumes(sandbox.facts.volumes_dir, sandbox.record.spec.shared_volumes));
 
+  // The first plugin loads while there is no network namespace yet.
+  std::optional<NetworkStart> network;
+  if (plan.own_netns) {
+    stage.enter("network");
+    network = TRY(start_network(sandbox));
+  }
+
   stage.enter("monitor");
   undo.add("kill monitor", [this, leaf] { return host().kill_cgroup(leaf, kKillPatience); });
   auto monitor =
@@ -136,7 +145,7 @@ Result<> NodeRuntime::build_sandbox(Sandbox& sandbox, const SandboxPlan& plan, S
 
   stage.enter("pause");
   sandbox.record.pause = TRY(monitor->start_pause(plan.pause, clone_config(plan.clone, TRY(host().open_cgroup(leaf)))));
-  if (plan.own_netns) TRY(build_network(sandbox, plan, stage, undo));
+  if (network) TRY(build_network(sandbox, *network, stage, undo));
 
   stage.enter("sandbox files");
   const bool host_network = sandbox.record.spec.namespaces.network == NamespaceMode::node;
@@ -154,25 +163,35 @@ Result<> NodeRuntime::build_sandbox(Sandbox& sandbox, const SandboxPlan& plan, S
   return journal_.write(sandbox.record);
 }
 
-Result<> NodeRuntime::build_network(Sandbox& sandbox, const SandboxPlan&, Stage& stage, Rollback& undo) {
+Result<NodeRuntime::NetworkStart> NodeRuntime::start_network(const Sandbox& sandbox) {
+  NetworkStart out{.list = TRY(cni::parse_network(sandbox.record.network.config, sandbox.record.network.source)),
+                   .attachment = TRY(networks_.attachment(sandbox.id, sandbox.record.spec, sandbox.record.netns_path)),
+                   .first_plugin = {}};
+  out.first_plugin = networks_.start_add(out.list, out.attachment);
+  return out;
+}
+
+Result<> NodeRuntime::build_network(Sandbox& sandbox, NetworkStart& network, Stage& stage, Rollback& undo) {
   stage.enter("netns");
   const std::string name = parts_.instance.netns_name(sandbox.id);
   undo.add("unbind netns", [this, name] { return host().unbind_netns(name); });
   TRY(host().bind_netns(sandbox.record.pause.pid, name));
 
   stage.enter("cni");
-  auto list = TRY(cni::parse_network(sandbox.record.network.config, sandbox.record.network.source));
-  auto attachment = TRY(networks_.attachment(sandbox.id, sandbox.record.spec, sandbox.record.netns_path));
   undo.add("CNI DEL", [this, &sandbox] {
     auto deleted = networks_.del(sandbox.record, /*netns_there=*/true);
-    if (!deleted) garbage_due_ = true;
+    if (!deleted) owe_del(sandbox.record);
     return deleted;
   });
-  sandbox.record.network.result = TRY(networks_.add(list, attachment));
+  auto added =
+      networks_.add(network.list, network.attachment, std::move(network.first_plugin),
+                    [&](const std::string& plugin, auto began, auto ended) { stage.part(plugin, began, ended); });
+  if (!added) garbage_due_ = true;  // for want of an address that nobody has any more, perhaps
+  sandbox.record.network.result = TRY(std::move(added));
   sandbox.record.ips = TRY(cni::decode_answer(sandbox.record.network.result)).addresses(cni::kIfName);
   if (sandbox.record.ips.empty())
-    return fail(
-        Error::of(ErrorKind::unavailable, "read CNI result", list.name, std::string("no address on ") + cni::kIfName));
+    return fail(Error::of(ErrorKind::unavailable, "read CNI result", network.list.name,
+                          std::string("no address on ") + cni::kIfName));
   return {};
 }
 

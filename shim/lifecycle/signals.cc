@@ -22,6 +22,9 @@ Result<int> parse_signal(std::string_view text) {
   if (name.starts_with("SIG")) name.remove_prefix(3);
   int n = 0;
   if (number(name, &n) && n > 0 && n <= SIGRTMAX) return n;
+  for (const auto& [alias, of] :
+       {std::pair<std::string_view, std::string_view>{"CLD", "CHLD"}, {"IO", "POLL"}, {"IOT", "ABRT"}})
+    if (name == alias) name = of;
   for (int signal = 1; signal < NSIG; signal++)
     if (const char* known = ::sigabbrev_np(signal); known != nullptr && name == known) return signal;
   for (const auto& [base, at] : {std::pair<std::string_view, int>{"RTMIN", SIGRTMIN}, {"RTMAX", SIGRTMAX}}) {

@@ -74,29 +74,28 @@ Result<> Connection::take_apart(sys::Packet& packet) {
   return {};
 }
 
-Result<> Connection::send_now(std::string_view header, std::string_view payload, const Fd& memfd) {
+Result<> Connection::send_now(std::string_view header, std::string_view payload, const Fd& fd) {
   const std::string_view parts[] = {header, payload};
-  const int fds[] = {memfd.get()};
-  return sys::send_packet(socket_, parts, std::span(fds, memfd ? 1 : 0));
+  const int fds[] = {fd.get()};
+  return sys::send_packet(socket_, parts, std::span(fds, fd ? 1 : 0));
 }
 
-void Connection::send(MessageType type, std::uint64_t request, std::string_view payload) {
+void Connection::send(MessageType type, std::uint64_t request, std::string_view payload, Fd fd) {
   MessageHeader header{.type = type, .length = static_cast<std::uint32_t>(payload.size()), .request = request};
-  Fd memfd;
   if (payload.size() > kInlinePayload) {
     auto sealed = sys::sealed_memfd("podshim-message", sys::MemfdKind::data, std::span(&payload, 1));
     if (!sealed) return send_error(request, sealed.error());
-    memfd = std::move(*sealed);
+    fd = std::move(*sealed);
     header.flags |= kPayloadInMemfd;
     payload = {};
   }
   if (queue_.empty()) {
-    auto sent = send_now(bytes_of(header), payload, memfd);
+    auto sent = send_now(bytes_of(header), payload, fd);
     // Any other error is a lost connection; the loop learns that by itself.
     if (sent || !sent.error().is(EAGAIN)) return;
     loop_.change(socket_, this, EPOLLIN | EPOLLOUT);
   }
-  queue_.push_back({std::string(bytes_of(header)).append(payload), std::move(memfd)});
+  queue_.push_back({std::string(bytes_of(header)).append(payload), std::move(fd)});
 }
 
 void Connection::send_error(std::uint64_t request, const Error& error, std::int32_t step) {
@@ -112,7 +111,7 @@ void Connection::send_error(std::uint64_t request, const Error& error, std::int3
 
 void Connection::flush() {
   std::size_t sent = 0;
-  while (sent < queue_.size() && send_now(queue_[sent].bytes, {}, queue_[sent].memfd)) sent++;
+  while (sent < queue_.size() && send_now(queue_[sent].bytes, {}, queue_[sent].fd)) sent++;
   queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(sent));
   if (queue_.empty()) loop_.change(socket_, this, EPOLLIN);
 }

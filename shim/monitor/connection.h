@@ -18,6 +18,7 @@ struct Request {
   std::string_view payload;
   std::span<Fd> fds;  // without the payload's memfd; taken from the front
   std::uint64_t connection = 0;
+  Fd answer_fd;  // set by who handles it: goes with the answer, whose payload is a small one then
 
   Fd take_fd() {
     if (fds.empty()) return Fd();
@@ -48,7 +49,7 @@ class Connection final : public Watch {
 
   Result<> listen() { return loop_.add(socket_, this); }
   void ready(std::uint32_t events) override;
-  void send(MessageType type, std::uint64_t request, std::string_view payload);
+  void send(MessageType type, std::uint64_t request, std::string_view payload, Fd fd = Fd());
   void send_error(std::uint64_t request, const Error& error, std::int32_t step = -1);
   std::uint64_t serial() const { return serial_; }
   bool greeted = false;  // hello came
@@ -56,11 +57,11 @@ class Connection final : public Watch {
  private:
   struct Queued {
     std::string bytes;
-    Fd memfd;
+    Fd fd;  // the payload's memfd, or one that goes with a small payload
   };
   Result<> receive();
   Result<> take_apart(sys::Packet& packet);
-  Result<> send_now(std::string_view header, std::string_view payload, const Fd& memfd);
+  Result<> send_now(std::string_view header, std::string_view payload, const Fd& fd);
   void flush();
 
   ConnectionOwner& owner_;

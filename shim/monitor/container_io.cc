@@ -30,8 +30,8 @@ timespec now() {
 
 }  // namespace
 
-ContainerIo::ContainerIo(Loop& loop, char* buffer, std::size_t buffer_size)
-    : loop_(loop), buffer_(buffer), buffer_size_(buffer_size) {
+ContainerIo::ContainerIo(Loop& loop, AttachOwner& owner, char* buffer, std::size_t buffer_size)
+    : loop_(loop), buffer_(buffer), buffer_size_(buffer_size), attached_(loop, owner) {
   for (int which = 0; which < 2; which++) {
     streams_[which].io = this;
     streams_[which].which = static_cast<LogStream>(which);
@@ -60,6 +60,7 @@ Result<> ContainerIo::open_pipes(bool stdin_open) {
 Result<> ContainerIo::open(const StdioConfig& config) {
   TRY(log_.open(config.log_path, config.limits));
   if (!config.tty) return open_pipes(config.stdin_open);
+  tty_ = true;
   pty_ = TRY(make_pty());
   return listen(streams_[0], std::move(pty_.master));
 }
@@ -82,8 +83,11 @@ void ContainerIo::Stream::ready(std::uint32_t) { io->pump(*this, io->buffer_size
 std::size_t ContainerIo::pump(Stream& stream, std::size_t limit) {
   ssize_t n = sys::retry([&] { return ::read(stream.fd.get(), buffer_, std::min(limit, buffer_size_)); });
   if (n > 0) {
-    log_.write(stream.which, {buffer_, static_cast<std::size_t>(n)}, now());
-    return static_cast<std::size_t>(n);
+    const std::string_view data(buffer_, static_cast<std::size_t>(n));
+    log_.write(stream.which, data, now());
+    if (log_.take_news() && on_loss) on_loss();
+    attached_.write(stream.which, data);
+    return data.size();
   }
   if (n < 0 && errno == EAGAIN) return 0;
   // End of a pipe, or EIO: the last slave of a terminal was closed.
@@ -95,6 +99,22 @@ std::size_t ContainerIo::pump(Stream& stream, std::size_t limit) {
 void ContainerIo::close(Stream& stream) {
   loop_.remove(stream.fd, &stream);
   stream.fd.reset();
+  attached_.end(stream.which);
+}
+
+Result<> ContainerIo::attach(AttachSinks sinks) {
+  TRY(attached_.add(std::move(sinks)));
+  for (const Stream& stream : streams_)
+    if (!stream.fd) attached_.end(stream.which);
+  return {};
+}
+
+Result<Fd> ContainerIo::input() const {
+  const Fd& from = tty_ ? streams_[0].fd : stdin_;
+  if (!from) return Fd();
+  Fd copy(::fcntl(from.get(), F_DUPFD_CLOEXEC, 0));
+  if (!copy) return fail(Error::sys("fcntl", "stdin"));
+  return copy;
 }
 
 void ContainerIo::drain() {

@@ -3,12 +3,14 @@
 //
 // open() before the clone; given() closes the child's ends after it. drain() at the end of the main process takes what
 // is there (bounded, so that a grandchild that goes on writing delays no exit); later output is still logged until the
-// last writer is gone or the container is removed.
+// last writer is gone or the container is removed. What clients see (attach.h) was logged before.
 #pragma once
 
 #include <array>
+#include <functional>
 #include <string>
 
+#include "shim/monitor/attach.h"
 #include "shim/monitor/log_writer.h"
 #include "shim/monitor/loop.h"
 #include "shim/monitor/pty.h"
@@ -23,7 +25,7 @@ struct StdioConfig {
 
 class ContainerIo {
  public:
-  ContainerIo(Loop& loop, char* buffer, std::size_t buffer_size);
+  ContainerIo(Loop& loop, AttachOwner& owner, char* buffer, std::size_t buffer_size);
   ~ContainerIo();
   ContainerIo(const ContainerIo&) = delete;
   ContainerIo& operator=(const ContainerIo&) = delete;
@@ -34,10 +36,17 @@ class ContainerIo {
   int pts() const { return pty_.instance.get(); }
   void given();
 
+  // A sink whose stream has ended ends at once.
+  Result<> attach(AttachSinks sinks);
+  // Another fd of the terminal's master, or of stdin's write end; empty: stdin was ended, or never open.
+  Result<Fd> input() const;
+  void close_stdin() { stdin_.reset(); }
+
   void drain();
   Result<> reopen_log() { return log_.reopen(); }
   bool logging() const { return streams_[0].fd || streams_[1].fd; }
   std::uint64_t dropped() const { return log_.dropped(); }
+  std::function<void()> on_loss;  // dropped() has news, see LogWriter::take_news()
 
  private:
   struct Stream final : Watch {
@@ -56,8 +65,10 @@ class ContainerIo {
   char* buffer_;
   std::size_t buffer_size_;
   LogWriter log_;
+  Attachments attached_;
   Stream streams_[2];
   Pty pty_;
+  bool tty_ = false;
   Fd stdin_;  // write end, held open so that the container's reads wait
   Fd child_in_, child_out_, child_err_;
 };

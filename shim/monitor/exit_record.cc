@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "common/fault.h"
 #include "common/sys/file.h"
 
 namespace podshim {
@@ -17,6 +18,7 @@ constexpr int kSignalBase = 128;  // the shell's convention, which CRI clients e
 Result<> sync_directory_of(const std::string& path) {
   auto slash = path.rfind('/');
   Fd dir = TRY(sys::open(slash == std::string::npos ? "." : path.substr(0, slash + 1), O_RDONLY | O_DIRECTORY));
+  fault_point("sync exits");
   if (::fsync(dir.get()) != 0) return fail(Error::sys("fsync", path));
   return {};
 }
@@ -42,9 +44,12 @@ Result<> write_exit_record(const std::string& path, std::string_view id, const E
                              static_cast<int>(id.size()), id.data(), exit.code, exit.signal,
                              exit.oom_killed ? "true" : "false", static_cast<long long>(exit.finished_at_ns));
   std::string temporary = path + ".new";
+  fault_point("write exit record");
   Fd file = TRY(sys::open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   TRY(sys::write_all(file, {text, static_cast<std::size_t>(length)}, temporary));
+  fault_point("sync exit record");
   if (::fsync(file.get()) != 0) return fail(Error::sys("fsync", temporary));
+  fault_point("rename exit record");
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(Error::sys("rename", temporary, path));
   return sync_directory_of(path);
 }

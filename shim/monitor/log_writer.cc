@@ -1,25 +1,30 @@
 #include "shim/monitor/log_writer.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 
-#include <algorithm>
-#include <cstdio>
 #include <cstring>
+#include <utility>
 
-#include "common/sys/file.h"
 #include "common/sys/retry.h"
 
 namespace podshim {
 namespace {
 
-constexpr mode_t kLogMode = 0640;
 constexpr std::size_t kPrefixLength = kTimestampLength + sizeof(" stdout F ") - 1;
+constexpr int kVectors = 768;  // below UIO_MAXIOV
+constexpr int kVectorsPerRecord = 3;
+constexpr int kLongLine = 8;  // a line may outgrow the limit by an eighth of it
 
 }  // namespace
 
 // The records of one read, on their way to one writev.
 struct LogWriter::Batch {
+  struct Record {
+    std::uint32_t size;     // in the file
+    std::uint32_t content;  // of it the container's
+    bool err, full;
+  };
+
   Batch(LogStream s, const timespec& now) : stream(s) {
     char time[kTimestampLength];
     format_timestamp(now, time);
@@ -35,34 +40,39 @@ struct LogWriter::Batch {
   LogStream stream;
   char prefix[2][2][kPrefixLength];
   iovec vectors[kVectors];
-  int count = 0;
+  Record records[kVectors / 2];
+  int count = 0, record_count = 0;
   std::size_t bytes = 0;
 
+  bool has_room(int more) const {
+    return count + more * kVectorsPerRecord <= kVectors && record_count + more <= kVectors / 2;
+  }
   void add(const char* data, std::size_t size) {
     vectors[count++] = {const_cast<char*>(data), size};
     bytes += size;
   }
+  // `lost`: how many bytes of the container go with it.
+  void add_record(int which, bool full, std::string_view content, bool newline_follows, std::size_t lost,
+                  std::size_t before = 0) {
+    const std::size_t start = bytes - before;
+    add(prefix[which][full ? 1 : 0], kPrefixLength);
+    if (newline_follows) {
+      add(content.data(), content.size() + 1);
+    } else {
+      if (!content.empty()) add(content.data(), content.size());
+      add("\n", 1);
+    }
+    records[record_count++] = {.size = static_cast<std::uint32_t>(bytes - start),
+                               .content = static_cast<std::uint32_t>(lost),
+                               .err = which != 0,
+                               .full = full};
+  }
 };
 
-Result<Fd> LogWriter::open_file() const {
-  return sys::open(path_, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_NONBLOCK, kLogMode);
-}
-
-Result<> LogWriter::open(std::string path, LogLimits limits) {
-  path_ = std::move(path);
-  limits_ = limits;
-  return path_.empty() ? Result<>() : reopen();
-}
-
-Result<> LogWriter::reopen() {
-  if (path_.empty()) return {};
-  Fd file = TRY(open_file());
-  struct stat st{};
-  if (::fstat(file.get(), &st) != 0) return fail(Error::sys("fstat", path_));
-  file_ = std::move(file);
-  size_ = st.st_size;
-  torn_ = false;
-  return {};
+bool LogWriter::take_news() {
+  if (dropped_ == told_ || (losing_ && told_ != 0 && dropped_ < 2 * told_)) return false;
+  told_ = dropped_;
+  return true;
 }
 
 void LogWriter::write(LogStream stream, std::string_view data, const timespec& now) {
@@ -75,10 +85,11 @@ void LogWriter::write(LogStream stream, std::string_view data, const timespec& n
     std::size_t room = kMaxLogPiece - carried.size();
     auto end = data.substr(0, room + 1).find('\n');
     if (end != std::string_view::npos) {
-      emit(batch, stream, true, carried.append(data.substr(0, end)));
+      const std::size_t length = carried.size() + end;
+      emit(batch, stream, true, {carried.append(data.substr(0, end + 1)).data(), length}, true);
       data.remove_prefix(end + 1);
     } else if (data.size() > room) {
-      emit(batch, stream, false, carried.append(data.substr(0, room)));
+      emit(batch, stream, false, carried.append(data.substr(0, room)), false);
       data.remove_prefix(room);
     } else {
       carried.append(data).swap(pending_[static_cast<int>(stream)]);
@@ -88,10 +99,10 @@ void LogWriter::write(LogStream stream, std::string_view data, const timespec& n
   while (!data.empty()) {
     auto end = data.substr(0, kMaxLogPiece + 1).find('\n');
     if (end != std::string_view::npos) {
-      emit(batch, stream, true, data.substr(0, end));
+      emit(batch, stream, true, data.substr(0, end), true);
       data.remove_prefix(end + 1);
     } else if (data.size() > kMaxLogPiece) {
-      emit(batch, stream, false, data.substr(0, kMaxLogPiece));
+      emit(batch, stream, false, data.substr(0, kMaxLogPiece), false);
       data.remove_prefix(kMaxLogPiece);
     } else {
       pending_[static_cast<int>(stream)].assign(data);
@@ -107,7 +118,7 @@ void LogWriter::end(LogStream stream, const timespec& now) {
   Batch batch(stream, now);
   std::string last;
   last.swap(pending_[which]);
-  emit(batch, stream, true, last);
+  emit(batch, stream, true, last, false);
   flush(batch);
 }
 
@@ -115,28 +126,34 @@ bool LogWriter::must_cut(const Batch& batch, std::size_t length) const {
   auto used = size_ + static_cast<std::int64_t>(batch.bytes);
   auto wanted = used + static_cast<std::int64_t>(length);
   if (limits_.max_bytes <= 0 || used == 0 || wanted <= limits_.max_bytes) return false;
-  return (!open_line_[0] && !open_line_[1]) || wanted > 2 * limits_.max_bytes;
+  return (!open_line_[0] && !open_line_[1]) || wanted > limits_.max_bytes + limits_.max_bytes / kLongLine;
 }
 
 void LogWriter::cut(Batch& batch) {
-  if (batch.count + 2 * kVectorsPerRecord > kVectors) flush(batch);
+  if (!batch.has_room(2)) flush(batch);
   for (int which = 0; which < 2; which++)
-    if (std::exchange(open_line_[which], false)) {
-      batch.add(batch.prefix[which][1], kPrefixLength);
-      batch.add("\n", 1);
-    }
+    if (std::exchange(open_line_[which], false)) batch.add_record(which, true, {}, false, 0);
   flush(batch);
   rotate();
 }
 
-void LogWriter::emit(Batch& batch, LogStream stream, bool full, std::string_view content) {
-  int which = static_cast<int>(stream);
-  if (must_cut(batch, kPrefixLength + content.size() + 1)) cut(batch);
-  if (batch.count + kVectorsPerRecord + 1 > kVectors) flush(batch);
-  if (batch.count == 0 && torn_) batch.add("\n", 1);
-  batch.add(batch.prefix[which][full ? 1 : 0], kPrefixLength);
-  if (!content.empty()) batch.add(content.data(), content.size());
-  batch.add("\n", 1);
+void LogWriter::emit(Batch& batch, LogStream stream, bool full, std::string_view content, bool newline_follows) {
+  const int which = static_cast<int>(stream);
+  const std::size_t lost = content.size() + (newline_follows ? 1 : 0);
+  if (!batch.has_room(2)) flush(batch);
+  if (!skip_[which] && must_cut(batch, kPrefixLength + content.size() + 1)) cut(batch);
+  if (skip_[which]) {
+    dropped_ += lost;
+    skip_[which] = !full;
+    return;
+  }
+  std::size_t before = 0;
+  if (batch.count == 0 && torn_) {
+    batch.add("\n", 1);
+    before = 1;
+  }
+  if (std::exchange(end_first_[which], false)) batch.add_record(which, true, {}, false, 0, std::exchange(before, 0));
+  batch.add_record(which, full, content, newline_follows, lost, before);
   open_line_[which] = !full;
 }
 
@@ -150,31 +167,42 @@ void LogWriter::flush(Batch& batch) {
     written += static_cast<std::size_t>(n);
     auto left = static_cast<std::size_t>(n);
     while (left > 0 && left >= at->iov_len) left -= (at++)->iov_len;
-    const char* end =
-        left > 0 ? static_cast<char*>(at->iov_base) + left : static_cast<char*>((at - 1)->iov_base) + (at - 1)->iov_len;
-    torn_ = end[-1] != '\n';
     if (left > 0) *at = {static_cast<char*>(at->iov_base) + left, at->iov_len - left};
   }
-  size_ += static_cast<std::int64_t>(written);
-  dropped_ += batch.bytes - written;
-  batch.count = 0;
+  settle(batch, written);
+  batch.count = batch.record_count = 0;
   batch.bytes = 0;
 }
 
-// A failure keeps the file in use and tries again one limit later.
-void LogWriter::rotate() {
-  size_ = 0;
-  if (limits_.max_files <= 1) {
-    if (::ftruncate(file_.get(), 0) == 0) torn_ = false;
-    return;
+// What stands in the file now, and what is lost.
+void LogWriter::settle(const Batch& batch, std::size_t written) {
+  std::size_t kept = 0;
+  bool lost[2] = {false, false};
+  for (int i = 0; i < batch.record_count; i++) {
+    const auto& record = batch.records[i];
+    const int which = record.err ? 1 : 0;
+    if (!lost[0] && !lost[1] && kept + record.size <= written) {
+      kept += record.size;
+      in_file_[which] = !record.full;
+      continue;
+    }
+    lost[which] = true;
+    dropped_ += record.content;
+    skip_[which] = !record.full;
   }
-  auto name = [&](int n) { return n == 0 ? path_ : path_ + "." + std::to_string(n); };
-  for (int n = limits_.max_files - 1; n > 0; n--)
-    if (::rename(name(n - 1).c_str(), name(n).c_str()) != 0 && n == 1) return;
-  if (auto file = open_file()) {
-    file_ = std::move(*file);
-    torn_ = false;
+  torn_ = torn_ && kept == 0;
+  size_ += static_cast<std::int64_t>(kept);
+  losing_ = kept != batch.bytes;
+  if (!losing_) return;
+  for (int which = 0; which < 2; which++) {
+    open_line_[which] = in_file_[which];
+    end_first_[which] = end_first_[which] || (lost[which] && in_file_[which]);
   }
+  if (written == kept) return;
+  const auto excess = static_cast<off_t>(written - kept);
+  struct stat st{};
+  if (::fstat(file_.get(), &st) != 0 || st.st_size < excess || ::ftruncate(file_.get(), st.st_size - excess) != 0)
+    torn_ = true;
 }
 
 // Days to a civil date as in RFC 3339; the era arithmetic of the proleptic Gregorian calendar: 400 years = 146097 days.

@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 
+#include "common/fault.h"
 #include "common/sys/file.h"
 
 namespace podshim {
@@ -65,12 +66,14 @@ void Monitor::handle(Connection& connection, Request& request) {
   if (!connection.greeted && request.header.type != MessageType::hello)
     return connection.send_error(request.header.request,
                                  Error::of(ErrorKind::failed_precondition, "monitor", "request", "hello comes first"));
+  fault_point("request");
   auto result = answer(request);
+  fault_point("answer");
   if (!result) {
     connection.send_error(request.header.request, result.error());
   } else if (*result) {
     connection.greeted = true;
-    connection.send(MessageType::reply, request.header.request, **result);
+    connection.send(MessageType::reply, request.header.request, **result, std::move(request.answer_fd));
   }
 }
 
@@ -100,6 +103,10 @@ Monitor::Answer Monitor::answer(Request& request) {
       return state();
     case MessageType::shutdown:
       return shutdown(request);
+    case MessageType::attach:
+      return attach(request);
+    case MessageType::close_stdin:
+      return close_stdin(request);
     default:
       break;
   }

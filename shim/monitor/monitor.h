@@ -18,7 +18,7 @@
 
 namespace podshim {
 
-class Monitor final : public ConnectionOwner, public ChildOwner {
+class Monitor final : public ConnectionOwner, public ChildOwner, public AttachOwner {
  public:
   Monitor(Loop& loop, Fd listener, Fd dir);
   Monitor(const Monitor&) = delete;
@@ -29,11 +29,13 @@ class Monitor final : public ConnectionOwner, public ChildOwner {
   void handle(Connection& connection, Request& request) override;
   void connection_lost(Connection& connection) override;
   void child_started(Child& child) override;
+  void attach_ended(std::uint64_t id, std::uint64_t connection, bool lost) override;
 
  private:
   struct Container {
     WireId id;
     Fd root;
+    std::vector<Fd> volumes;  // images, for the start
     std::unique_ptr<ContainerIo> io;
     std::unique_ptr<Child> child;
     std::string oom_file, exit_path;
@@ -83,6 +85,8 @@ class Monitor final : public ConnectionOwner, public ChildOwner {
   Answer kill_exec(Request& request);
   Answer state();
   Answer shutdown(Request& request);
+  Answer attach(Request& request);
+  Answer close_stdin(Request& request);
   Container* find_container(const WireId& id);
   Result<Container*> need_container(const WireId& id);
   ContainerRecord record_of(const Container& container) const;
@@ -105,6 +109,7 @@ class Monitor final : public ConnectionOwner, public ChildOwner {
   void container_ended(Container& container, int wait_status);
   void exec_ended(Exec& exec, int wait_status);
   void pause_ended(int wait_status);
+  void log_lost(const Container& container);
   void event(MessageType type, std::string_view record);
   void complain(const Error& error);
 

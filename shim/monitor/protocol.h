@@ -8,6 +8,7 @@
 //     | <-- error{errno, step}  when a step failed|
 //     | <-- container_exited / exec_exited /      |   events: request id 0; kept while no daemon is connected
 //     |     pause_exited                          |
+//     | attach{pipes} -------------------------> |   output goes into the pipes, too, until attach_ended
 //     | state ----------------------------------> |   everything that is, and what happened meanwhile
 //     | shutdown -------------------------------> |   kills pause, replies, ends
 //
@@ -41,7 +42,7 @@ enum class MessageType : std::uint16_t {
   hello = 1,         // HelloRecord -> HelloRecord
   start_pause,       // StartRecord, program; fds: [cgroup] -> StartedRecord
   set_shm,           // nothing; fds: shm -> nothing
-  create_container,  // IdRecord; fds: root -> nothing
+  create_container,  // IdRecord; fds: root, volume... -> nothing
   start_container,   // StartRecord, texts, program; fds: [cgroup] -> StartedRecord
   signal_container,  // IdRecord, number = signal -> nothing
   remove_container,  // IdRecord -> nothing
@@ -50,6 +51,8 @@ enum class MessageType : std::uint16_t {
   kill_exec,         // IdRecord, number = exec id -> nothing
   state,             // nothing -> StateRecord, ContainerRecord[], ExecRecord[]
   shutdown,          // nothing -> nothing, then the end
+  attach,            // AttachRecord; fds: [out] [err] -> AttachedRecord; fds: [in]
+  close_stdin,       // IdRecord -> nothing
   // Answers, with the request's id
   reply = 64,
   error,  // ErrorRecord, subject, detail
@@ -57,6 +60,8 @@ enum class MessageType : std::uint16_t {
   container_exited = 96,  // ContainerRecord
   pause_exited,           // PauseExitRecord
   exec_exited,            // ExecRecord
+  attach_ended,           // AttachEndRecord; only to the daemon that asked for it
+  log_lost = 112,         // ContainerRecord: log_dropped has grown
 };
 
 enum MessageFlag : std::uint32_t {
@@ -152,7 +157,7 @@ struct ContainerRecord {
   std::int32_t exit_code = 0, signal = 0;
   std::uint32_t oom_killed = 0;
   std::int64_t finished_at_ns = 0;
-  std::uint64_t log_dropped = 0;  // bytes that could not be written
+  std::uint64_t log_dropped = 0;  // bytes of the container that are not in its log
 };
 
 struct ExecRecord {
@@ -161,6 +166,28 @@ struct ExecRecord {
   WireProcess process;
   std::uint32_t exited = 0;
   std::int32_t exit_code = 0;
+};
+
+enum AttachFlag : std::uint32_t {
+  kAttachOut = 1,
+  kAttachErr = 2,
+  kAttachIn = 4,     // stdin's write end, or the terminal's master, comes with the answer when there is one
+  kAttachQuiet = 8,  // nothing is written into `out`; it ends with stdout
+};
+
+struct AttachRecord {
+  WireId id;
+  std::uint64_t attach_id = 0;
+  std::uint32_t flags = 0, unused = 0;
+};
+
+struct AttachedRecord {
+  std::uint64_t unused = 0;
+};
+
+struct AttachEndRecord {
+  std::uint64_t attach_id = 0;
+  std::uint32_t lost = 0, unused = 0;  // the pipe was full
 };
 
 struct PauseExitRecord {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/fault.h"
 #include "shim/monitor/monitor.h"
 
 namespace podshim {
@@ -31,19 +32,24 @@ std::string_view bytes_of(const T& record) {
 }  // namespace
 
 void Monitor::child_started(Child& child) {
+  fault_point("child started");
   if (child.role() == ChildRole::pause) {
     pause_process_ = child.process();
     if (auto opened = open_sandbox_namespaces(); !opened) complain(opened.error());
   }
   if (child.role() == ChildRole::container)
     for (auto& container : containers_)
-      if (container->child.get() == &child) container->root.reset();  // it is the container's now
+      if (container->child.get() == &child) {  // they are the container's now
+        container->root.reset();
+        container->volumes.clear();
+      }
   if (!connection_ || connection_->serial() != child.connection) return;
   auto record = child.started_record();
   connection_->send(MessageType::reply, child.request, bytes_of(record));
 }
 
 void Monitor::reap(pid_t pid, int wait_status) {
+  fault_point("reaped");
   auto ended = [&](const std::unique_ptr<Child>& child) { return child && child->process().pid == pid; };
   // The pipe first: an exec that happened is told before its end.
   if (ended(pause_)) {
@@ -89,7 +95,12 @@ void Monitor::container_ended(Container& container, int wait_status) {
     if (auto written = write_exit_record(container.exit_path, container.id.view(), exit); !written)
       complain(written.error());
   container.exit = exit;
+  fault_point("tell exit");
   event(MessageType::container_exited, bytes_of(record_of(container)));
+}
+
+void Monitor::log_lost(const Container& container) {
+  event(MessageType::log_lost, bytes_of(record_of(container)));
 }
 
 void Monitor::exec_ended(Exec& exec, int wait_status) {
@@ -106,9 +117,17 @@ void Monitor::exec_ended(Exec& exec, int wait_status) {
   if (told || !exec.exit_code) std::erase_if(execs_, [&](const auto& e) { return e.get() == &exec; });
 }
 
+// A new daemon has no use for the clients of an earlier one.
+void Monitor::attach_ended(std::uint64_t id, std::uint64_t connection, bool lost) {
+  if (!connection_ || connection_->serial() != connection) return;
+  AttachEndRecord record{.attach_id = id, .lost = lost ? 1U : 0U};
+  event(MessageType::attach_ended, bytes_of(record));
+}
+
 void Monitor::pause_ended(int wait_status) {
   auto child = std::move(pause_);
   if (child->phase() != Child::Phase::running) return start_failed(*child, wait_status);
+  fault_point("pause ended");
   if (shutdown_request_) {
     if (connection_ && connection_->serial() == shutdown_connection_)
       connection_->send(MessageType::reply, *shutdown_request_, "");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/fault.h"
 #include "common/sys/file.h"
 #include "shim/monitor/monitor.h"
 
@@ -54,6 +55,10 @@ Monitor::Answer Monitor::create_container(Request& request) {
   auto container = std::make_unique<Container>();
   container->id = record.id;
   container->root = std::move(root);
+  for (Fd volume = request.take_fd(); volume; volume = request.take_fd())
+    container->volumes.push_back(std::move(volume));
+  if (container->volumes.size() > kMaxImageVolumes) return fail(Error::invalid("volumes", "too many"));
+  fault_point("hold container");
   containers_.push_back(std::move(container));
   return "";
 }
@@ -63,6 +68,7 @@ Monitor::Answer Monitor::signal_container(Request& request) {
   auto* container = TRY(need_container(record.id));
   if (record.number > kHighestSignal) return fail(Error::invalid("signal", std::to_string(record.number)));
   // Not reaped yet, so the pid is this process's and nobody else's.
+  fault_point("signal");
   if (container->child && ::kill(container->process.pid, static_cast<int>(record.number)) != 0 && errno != ESRCH)
     return fail(Error::sys("kill", hex_of(record.id)));
   return "";
@@ -74,6 +80,7 @@ Monitor::Answer Monitor::remove_container(Request& request) {
   if (container == nullptr) return "";
   if (container->child)
     return fail(Error::of(ErrorKind::failed_precondition, "remove container", hex_of(record.id), "it is running"));
+  fault_point("drop container");
   std::erase_if(containers_, [&](const auto& c) { return c.get() == container; });
   return "";
 }
@@ -84,6 +91,33 @@ Monitor::Answer Monitor::reopen_log(Request& request) {
   if (!container->io)
     return fail(Error::of(ErrorKind::failed_precondition, "reopen log", hex_of(record.id), "it is not running"));
   TRY(container->io->reopen_log());
+  return "";
+}
+
+Monitor::Answer Monitor::attach(Request& request) {
+  auto record = TRY(read_record<AttachRecord>(request));
+  auto* container = TRY(need_container(record.id));
+  if (!container->child || !container->io)
+    return fail(Error::of(ErrorKind::failed_precondition, "attach", hex_of(record.id), "it is not running"));
+  AttachSinks sinks{.id = record.attach_id,
+                    .connection = request.connection,
+                    .out = {},
+                    .err = {},
+                    .quiet = (record.flags & kAttachQuiet) != 0};
+  if ((record.flags & kAttachOut) != 0) sinks.out = request.take_fd();
+  if ((record.flags & kAttachErr) != 0) sinks.err = request.take_fd();
+  if (!sinks.out && !sinks.err) return fail(Error::invalid("attach", "no pipe given"));
+  Fd input;
+  if ((record.flags & kAttachIn) != 0) input = TRY(container->io->input());
+  TRY(container->io->attach(std::move(sinks)));
+  request.answer_fd = std::move(input);
+  return PayloadWriter().record(AttachedRecord{}).take();
+}
+
+Monitor::Answer Monitor::close_stdin(Request& request) {
+  auto record = TRY(read_record<IdRecord>(request));
+  auto* container = TRY(need_container(record.id));
+  if (container->io) container->io->close_stdin();
   return "";
 }
 
@@ -143,6 +177,7 @@ Monitor::Answer Monitor::shutdown(Request& request) {
   shutdown_request_ = request.header.request;
   shutdown_connection_ = request.connection;
   if (pause_) {
+    fault_point("end pause");
     ::kill(pause_process_.pid, SIGKILL);
     return std::nullopt;  // pause_ended() answers
   }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "common/fault.h"
 #include "common/sys/file.h"
 #include "common/sys/memfd.h"
 #include "shim/monitor/monitor.h"
@@ -49,7 +50,9 @@ Result<Monitor::Start> Monitor::read_start(Request& request) {
 
 Result<std::unique_ptr<Child>> Monitor::start_child(ChildRole role, const Request& request,
                                                     const LaunchConfig& config) {
+  fault_point("clone");
   auto launched = TRY(launch(self_, config));
+  fault_point("cloned");
   auto child = std::make_unique<Child>(*this, loop_, role, std::move(launched));
   child->request = request.header.request;
   child->connection = request.connection;
@@ -65,6 +68,7 @@ Result<Fd> Monitor::pause_program() {
   auto image = pause_image();
   auto memfd = sys::sealed_memfd("pause", sys::MemfdKind::program, std::span(&image, 1));
   if (memfd) return memfd;
+  fault_point("make pause file");
   ::unlinkat(dir_.get(), "pause", 0);
   {
     Fd file = TRY(sys::open_at(dir_, "pause", O_WRONLY | O_CREAT | O_EXCL, 0500));
@@ -125,11 +129,12 @@ Monitor::Answer Monitor::start_container(Request& request) {
   Fd pid_ns = TRY(pid_namespace(r));
   Fd shm;
   if (start.program.uses(Slot::shm)) shm = TRY(shm_.copy());
-  auto io = std::make_unique<ContainerIo>(loop_, buffer_.get(), kReadBuffer);
+  auto io = std::make_unique<ContainerIo>(loop_, *this, buffer_.get(), kReadBuffer);
   TRY(io->open({.log_path = std::string(start.log_path),
                 .limits = {.max_bytes = r.log_max_bytes, .max_files = r.log_max_files},
                 .tty = (r.flags & kStartTty) != 0,
                 .stdin_open = (r.flags & kStartStdinOpen) != 0}));
+  io->on_loss = [this, container] { log_lost(*container); };
 
   LaunchConfig config = config_for(start.program, r.namespaces, start.cgroup);
   fill_sandbox_slots(config);
@@ -137,6 +142,8 @@ Monitor::Answer Monitor::start_container(Request& request) {
   for (std::size_t fd = 0; fd < stdio.size(); fd++) config.slots[fd] = stdio[fd];
   slot_of(config, Slot::root) = container->root.get();
   slot_of(config, Slot::shm) = shm.get();
+  for (std::size_t i = 0; i < container->volumes.size(); i++)
+    config.slots[static_cast<std::size_t>(Slot::volume) + i] = container->volumes[i].get();
   slot_of(config, Slot::pts) = io->pts();
   config.pid_ns = pid_ns.get();
   container->child = TRY(start_child(ChildRole::container, request, config));

@@ -80,10 +80,12 @@ enum class Slot : std::int32_t {
   mnt = 11,      // execs: namespaces of the container
   cgroup = 12,
   user = 13,
-  pause = 14,  // sealed memfd of the pause program
-  first_free = 16,
+  pause = 14,   // sealed memfd of the pause program
+  volume = 16,  // kMaxImageVolumes images as volumes (detached mounts), from CreateContainer
+  first_free = 32,
 };
-inline constexpr int kSlots = 192;  // 40 volumes and every masked path fit
+inline constexpr int kMaxImageVolumes = static_cast<int>(Slot::first_free) - static_cast<int>(Slot::volume);
+inline constexpr int kSlots = 208;  // 40 volumes and every masked path fit
 
 // As it travels: offsets into the blob behind the steps; 0 = none. The monitor checks each and turns it into Step.
 struct WireStep {

@@ -102,6 +102,10 @@ CgroupPaths container_cgroup_paths(const HostFacts& host, const std::string& par
   return make_paths(host, parent + "/" + cgroup_leaf(instance, id.str()), v1_controllers());
 }
 
+CgroupPaths pod_cgroup_paths(const HostFacts& host, const std::string& parent) {
+  return make_paths(host, parent, v1_controllers());
+}
+
 CgroupPaths monitor_cgroup_paths(const HostFacts& host, const std::string& instance, const SandboxId& id) {
   return make_paths(host, "/podshim-" + instance + "/" + cgroup_leaf(instance, id.str()), kMonitorControllers);
 }

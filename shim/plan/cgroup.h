@@ -66,6 +66,8 @@ std::string cgroup_leaf(const std::string& instance, const std::string& id);  //
 
 CgroupPaths container_cgroup_paths(const HostFacts& host, const std::string& parent, const std::string& instance,
                                    const ContainerId& id);
+// The parent itself, with all controllers: a Pod's, when its client made one for it.
+CgroupPaths pod_cgroup_paths(const HostFacts& host, const std::string& parent);
 CgroupPaths monitor_cgroup_paths(const HostFacts& host, const std::string& instance, const SandboxId& id);
 // Execs that run at the same time have a leaf each, so that a timeout kills one subtree: exec, exec-1, ...
 CgroupPaths exec_cgroup_paths(const CgroupPaths& container, int leaf = 0);

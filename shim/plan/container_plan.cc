@@ -124,12 +124,13 @@ Result<ContainerPlan> plan_container(const ContainerInput& in, SeccompFilters& f
   auto parent = TRY(parse_cgroup_parent(in.sandbox.cgroup_parent, in.config.cgroup_parent));
   auto paths = container_cgroup_paths(in.host, parent, in.instance, in.id);
   const std::string working_dir = clean_path(plan_working_dir(in.container, in.image));
-  auto rlimits = TRY(plan_rlimits(in.config.rlimits, in.host));
+  auto rlimits = plan_rlimits(in.config.rlimits, in.host);
 
-  out.cgroup = TRY(plan_container_cgroup(in.host, paths,
-                                         {.resources = in.container.resources.value_or(Resources{}),
-                                          .pids_limit = in.config.pids_limit,
-                                          .devices = devices}));
+  out.cgroup =
+      TRY(plan_container_cgroup(in.host, paths,
+                                {.resources = in.updated ? *in.updated : in.container.resources.value_or(Resources{}),
+                                 .pids_limit = in.config.pids_limit,
+                                 .devices = devices}));
   out.clone = namespaces.clone;
   out.kill_tree_at_exit = namespaces.shared_pid;
   out.unavailable_caps = capabilities.unavailable;

@@ -30,9 +30,10 @@ struct ContainerInput {
   const PodshimConfig& config;  // cgroup_parent, pids_limit, rlimits
   std::string instance;         // 6 hex
   ContainerId id;
-  std::vector<DeviceNode> devices;  // of observe_devices() in apply/host_paths.h
-  std::string seccomp_profile;      // JSON text of a localhost profile
-  int exec_leaf = 0;                // execs: which leaf, see exec_cgroup_paths()
+  std::vector<DeviceNode> devices;        // of device_looks() in apply/host_paths.h
+  std::string seccomp_profile;            // JSON text of a localhost profile
+  std::optional<Resources> updated = {};  // limits in place of the container's own
+  int exec_leaf = 0;                      // execs: which leaf, see exec_cgroup_paths()
 };
 
 struct ContainerPlan {

@@ -26,7 +26,7 @@ Result<ExecPlan> plan_exec(const ContainerInput& in, SeccompFilters& filters, co
   auto filter = TRY(choose_filter(in, capabilities, filters));
   auto parent = TRY(parse_cgroup_parent(in.sandbox.cgroup_parent, in.config.cgroup_parent));
   auto paths = container_cgroup_paths(in.host, parent, in.instance, in.id);
-  auto rlimits = TRY(plan_rlimits(in.config.rlimits, in.host));
+  auto rlimits = plan_rlimits(in.config.rlimits, in.host);
 
   ExecPlan out{.clone = namespaces.clone, .cgroup = plan_exec_cgroup(in.host, exec_cgroup_paths(paths, in.exec_leaf))};
   out.program.add({.op = Op::no_dumpable});

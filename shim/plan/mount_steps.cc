@@ -40,7 +40,7 @@ Result<> add_mount_steps(Program& program, const std::vector<MountPlan>& mounts,
   program.add({.op = Op::attach_root, .slot = static_cast<std::int32_t>(Slot::root), .b = staging_dir});
   for (std::size_t i = 0; i < mounts.size(); i++) {
     const auto& mount = mounts[i];
-    if (mount.kind == MountPlan::Kind::bind) add_attributes(program, mount, slots[i]);
+    if (mount.kind != MountPlan::Kind::fresh) add_attributes(program, mount, slots[i]);
     if (mount.kind == MountPlan::Kind::fresh)
       program.add(
           {.op = Op::new_mount, .slot = slots[i], .x = mount.attributes, .a = mount.source, .b = mount.options});

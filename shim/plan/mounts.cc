@@ -131,6 +131,20 @@ Result<> check_recursive(const Mount& m, std::size_t i, const HostFacts& host) {
   return {};
 }
 
+// The monitor has the images as volumes in their order.
+Result<MountPlan> plan_image_volume(const MountInput& in, std::size_t i, MountPlan out) {
+  int before = 0;
+  for (std::size_t j = 0; j < i; j++) before += in.container.mounts[j].image.empty() ? 0 : 1;
+  if (before >= kMaxImageVolumes)
+    return fail(Error::invalid(index_field(i) + ".image",
+                               "more than " + std::to_string(kMaxImageVolumes) + " images as volumes"));
+  out.kind = Kind::given;
+  out.slot = static_cast<Slot>(static_cast<int>(Slot::volume) + before);
+  out.recursive = false;
+  out.attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+  return out;
+}
+
 Result<MountPlan> plan_request(const MountInput& in, std::size_t i) {
   const Mount& m = in.container.mounts[i];
   const std::string field = index_field(i) + ".container_path";
@@ -140,6 +154,7 @@ Result<MountPlan> plan_request(const MountInput& in, std::size_t i) {
   if (below(out.target, "/proc") && std::find(kProcFiles.begin(), kProcFiles.end(), out.target) == kProcFiles.end())
     return fail(Error::invalid(field, "\"" + m.container_path + "\" is inside /proc"));
   TRY(check_recursive(m, i, in.host));
+  if (!m.image.empty()) return plan_image_volume(in, i, std::move(out));
   out.source = TRY(mount_source(m, i, in.sandbox, in.facts));
   out.attributes = m.readonly ? MOUNT_ATTR_RDONLY : 0;
   out.recursive_attributes = m.recursive_readonly;

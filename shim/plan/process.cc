@@ -1,7 +1,5 @@
 #include "shim/plan/process.h"
 
-#include <sys/resource.h>
-
 #include <optional>
 #include <string_view>
 
@@ -24,29 +22,6 @@ std::optional<std::string> get_env(const std::vector<std::string>& env, std::str
       return entry.substr(name.size() + 1);
   return std::nullopt;
 }
-
-struct LimitName {
-  const char* name;
-  int number;
-};
-constexpr LimitName kLimits[] = {
-    {"as", RLIMIT_AS},
-    {"core", RLIMIT_CORE},
-    {"cpu", RLIMIT_CPU},
-    {"data", RLIMIT_DATA},
-    {"fsize", RLIMIT_FSIZE},
-    {"locks", static_cast<int>(RLIMIT_LOCKS)},
-    {"memlock", RLIMIT_MEMLOCK},
-    {"msgqueue", static_cast<int>(RLIMIT_MSGQUEUE)},
-    {"nice", static_cast<int>(RLIMIT_NICE)},
-    {"nofile", RLIMIT_NOFILE},
-    {"nproc", RLIMIT_NPROC},
-    {"rss", static_cast<int>(RLIMIT_RSS)},
-    {"rtprio", static_cast<int>(RLIMIT_RTPRIO)},
-    {"rttime", static_cast<int>(RLIMIT_RTTIME)},
-    {"sigpending", static_cast<int>(RLIMIT_SIGPENDING)},
-    {"stack", RLIMIT_STACK},
-};
 
 }  // namespace
 
@@ -92,26 +67,15 @@ std::string plan_working_dir(const ContainerSpec& container, const ImageProcess&
   return image.working_dir[0] == '/' ? image.working_dir : "/" + image.working_dir;
 }
 
-Result<std::vector<ProgramStep>> plan_rlimits(const std::map<std::string, PodshimConfig::Rlimit>& rlimits,
-                                              const HostFacts& host) {
+std::vector<ProgramStep> plan_rlimits(const std::map<std::string, PodshimConfig::Rlimit>& rlimits,
+                                      const HostFacts& host) {
   std::vector<ProgramStep> out;
-  for (const auto& [name, limit] : rlimits) {
-    const LimitName* found = nullptr;
-    for (const auto& known : kLimits)
-      if (name == known.name) found = &known;
-    const std::string field = "podshim.rlimits." + name;
-    if (found == nullptr) return fail(Error::invalid(field, "is not a limit of setrlimit(2)"));
-    // As unsigned, -1 is RLIM_INFINITY and above everything.
-    const auto soft = static_cast<std::uint64_t>(limit.soft), hard = static_cast<std::uint64_t>(limit.hard);
-    if (soft > hard)
-      return fail(
-          Error::invalid(field, "soft " + std::to_string(limit.soft) + " is above hard " + std::to_string(limit.hard)));
+  for (const auto& [name, limit] : rlimits)
     out.push_back({.op = Op::rlimit,
                    .flags = static_cast<std::uint16_t>(host.can_raise_rlimits ? 0 : kMayFail),
-                   .x = static_cast<std::uint64_t>(found->number),
-                   .y = soft,
-                   .z = hard});
-  }
+                   .x = static_cast<std::uint64_t>(limit.resource),
+                   .y = static_cast<std::uint64_t>(limit.soft),
+                   .z = static_cast<std::uint64_t>(limit.hard)});
   return out;
 }
 

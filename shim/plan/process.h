@@ -24,8 +24,7 @@ std::vector<std::string> plan_env(const ContainerSpec& container, const ImagePro
 std::vector<std::string> exec_candidates(const std::string& argv0, const std::vector<std::string>& env);
 std::string plan_working_dir(const ContainerSpec& container, const ImageProcess& image);  // "/" when none
 
-// RLIMIT_* steps; an unknown name or soft > hard is an error that names podshim.rlimits.<name>.
-Result<std::vector<ProgramStep>> plan_rlimits(const std::map<std::string, PodshimConfig::Rlimit>& rlimits,
-                                              const HostFacts& host);
+std::vector<ProgramStep> plan_rlimits(const std::map<std::string, PodshimConfig::Rlimit>& rlimits,
+                                      const HostFacts& host);
 
 }  // namespace podshim

@@ -1,4 +1,6 @@
-// How a Program reads. One function per group of ops; kernel flags by the names of mount(8), setns(2), getrlimit(2).
+// How a Program reads, whole, or one step for an error: that goes to logs and clients, is short, and has no word of the
+// program's arguments, environment and filter. One function per group of ops; kernel flags by the names of mount(8),
+// setns(2), getrlimit(2).
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <linux/sched.h>
@@ -8,10 +10,13 @@
 
 #include <cstring>
 
+#include "common/shorten.h"
 #include "shim/plan/program.h"
 
 namespace podshim {
 namespace {
+
+constexpr std::size_t kMostOfStep = 1024;
 
 struct Name {
   std::uint64_t value;
@@ -159,9 +164,10 @@ std::string print_seccomp(const ProgramStep& s, bool whole) {
 }
 
 std::string print_exec(const ProgramStep& s, bool whole) {
-  std::string out = s.op == Op::exec ? "exec " + list(s.la) : "exec_fd " + slot(s.slot);
-  out += " argv=" + list(s.lb);
-  return out + (whole ? " env=" + list(s.lc) : " env=" + std::to_string(s.lc.size()) + " variables");
+  const std::string program = s.op == Op::exec ? "exec " + list(s.la) : "exec_fd " + slot(s.slot);
+  if (whole) return program + " argv=" + list(s.lb) + " env=" + list(s.lc);
+  return shorten(program, kMostOfStep / 2) + " argv=" + std::to_string(s.lb.size()) +
+         " words env=" + std::to_string(s.lc.size()) + " variables";
 }
 
 std::string print_process(const ProgramStep& s, bool whole) {
@@ -206,7 +212,7 @@ std::string print_one(const ProgramStep& s, bool whole) {
   std::string out;
   switch (s.op) {
     case Op::write_file:
-      out = "write_file " + quoted(s.a) + " -> " + s.b;
+      out = "write_file " + quoted(whole ? s.a : shorten(s.a, kMostOfStep / 4)) + " -> " + s.b;
       break;
     case Op::set_ns:
       out = "set_ns " + flags(kNamespaces, s.x) + " <- " + slot(s.slot);
@@ -238,7 +244,7 @@ std::string Program::print() const {
 
 std::string Program::print_step(std::size_t index) const {
   if (index >= steps.size()) return "step " + std::to_string(index) + " of " + std::to_string(steps.size());
-  return print_one(steps[index], false);
+  return shorten(print_one(steps[index], false), kMostOfStep);
 }
 
 }  // namespace podshim

@@ -87,7 +87,9 @@ struct SandboxSpec {
 struct Mount {
   enum class Propagation { private_, host_to_container, bidirectional };
   std::string container_path;
-  std::string host_path;  // or volume:<name> for a shared volume of the sandbox
+  std::string host_path;                    // or volume:<name> for a shared volume of the sandbox; unused with an image
+  std::string image, user_specified_image;  // what is mounted is this image, "" = a host path
+  std::string image_sub_path;               // of the image; "" = all of it
   bool readonly = false;
   bool recursive_readonly = false;
   bool selinux_relabel = false;
@@ -132,6 +134,7 @@ struct ContainerSpec {
   std::map<std::string, std::string> labels, annotations;
   std::string log_path;  // relative to the sandbox's log_directory
   bool stdin_open = false, stdin_once = false, tty = false;
+  std::string stop_signal;  // "SIGUSR1", "SIGRTMIN+3"; "" = the image's, else SIGTERM
   std::optional<Resources> resources;
   SecurityContext security;
   bool operator==(const ContainerSpec&) const = default;

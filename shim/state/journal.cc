@@ -10,6 +10,7 @@ namespace podshim::state {
 namespace {
 
 constexpr const char* kRecord = "/record.json";
+constexpr std::string_view kDebt = ".json";
 constexpr std::size_t kMaxRecord = 16UL << 20;  // the largest request that gRPC takes
 
 Result<> write_record(const std::string& dir, const std::string& text) {
@@ -40,6 +41,7 @@ Result<std::vector<Record>> read_records(const std::string& dir, const std::stri
     std::string path = dir + "/" + name + kRecord;
     auto text = sys::read_file(path, kMaxRecord);
     if (!text && (text.error().is(ENOENT) || text.error().is(ENOTDIR))) continue;
+    if (!text && text.error().is_shortage()) return fail(std::move(text).error().within("read the records"));
     if (!text) {
       aside.take(kind + "-" + name, path, text.error().text());
       continue;
@@ -96,6 +98,9 @@ Result<Journal> Journal::open(const std::string& root) {
   TRY(sys::make_dirs(out.sandboxes_dir(), 0711));
   TRY(sys::make_dirs(out.containers_dir(), 0711));
   TRY(sys::make_dirs(root + "/quarantine", 0700));
+  TRY(sys::make_dirs(out.debts_dir(), 0700));
+  for (const auto& name : TRY(sys::list_dir(out.debts_dir())))  // writes that were cut short
+    if (!name.ends_with(kDebt)) TRY(sys::remove_file(out.debts_dir() + "/" + name));
   return out;
 }
 
@@ -103,6 +108,33 @@ Result<> Journal::write(const SandboxRecord& record) const { return write_record
 Result<> Journal::write(const ContainerRecord& record) const { return write_record(dir(record.id), encode(record)); }
 Result<> Journal::remove(const SandboxId& id) const { return remove_object(dir(id)); }
 Result<> Journal::remove(const ContainerId& id) const { return remove_object(dir(id)); }
+
+Result<> Journal::owe(const SandboxRecord& record) const {
+  return sys::write_file_atomic(debt(record.id), encode(record), 0600);
+}
+
+std::size_t Journal::debts() const {
+  const auto names = sys::list_dir(debts_dir()).value_or(std::vector<std::string>{});
+  return static_cast<std::size_t>(
+      std::count_if(names.begin(), names.end(), [](const auto& name) { return name.ends_with(kDebt); }));
+}
+
+std::vector<SandboxRecord> Journal::owed() const {
+  std::vector<SandboxRecord> out;
+  for (const auto& name : sys::list_dir(debts_dir()).value_or(std::vector<std::string>{})) {
+    const std::string path = debts_dir() + "/" + name;
+    if (!name.ends_with(kDebt)) continue;  // being written
+    auto text = sys::read_file(path, kMaxRecord);
+    if (!text) continue;
+    if (auto record = decode_sandbox(*text))
+      out.push_back(*std::move(record));
+    else
+      (void)sys::remove_file(path);
+  }
+  return out;
+}
+
+Result<> Journal::settle(const SandboxId& id) const { return sys::remove_file(debt(id)); }
 
 Result<Contents> Journal::read_all() const {
   Quarantine aside(root_ + "/quarantine");
@@ -121,6 +153,20 @@ Result<Contents> Journal::read_all() const {
   });
   out.newly_quarantined = aside.taken();
   out.quarantined = aside.list();
+  return out;
+}
+
+Result<std::vector<SandboxRecord>> Journal::peek_sandboxes() const {
+  std::vector<SandboxRecord> out;
+  for (const auto& name : TRY(sys::list_dir(sandboxes_dir()))) {
+    auto text = sys::read_file(sandboxes_dir() + "/" + name + kRecord, kMaxRecord);
+    if (!text && text.error().is_shortage()) return fail(std::move(text).error().within("read the records"));
+    if (!text) continue;
+    if (auto record = decode_sandbox(*text)) out.push_back(*std::move(record));
+  }
+  std::sort(out.begin(), out.end(), [](const SandboxRecord& a, const SandboxRecord& b) {
+    return std::tie(a.ready, a.created_at_ns) > std::tie(b.ready, b.created_at_ns);
+  });
   return out;
 }
 

@@ -36,7 +36,17 @@ class Journal {
   Result<> remove(const SandboxId& id) const;
   Result<> remove(const ContainerId& id) const;
 
+  // Fails when we are out of descriptors or memory: what cannot be read now must not count as bad.
   Result<Contents> read_all() const;
+  // The sandboxes whose records can be read, ready ones first, then the newest: for who lost the instance id. Fails as
+  // read_all(); sets nothing aside.
+  Result<std::vector<SandboxRecord>> peek_sandboxes() const;
+
+  // <root>/network-debts/<id>.json: sandboxes that are gone and whose CNI DEL is still owed.
+  Result<> owe(const SandboxRecord& record) const;
+  std::size_t debts() const;                // how many
+  std::vector<SandboxRecord> owed() const;  // what does not parse is dropped
+  Result<> settle(const SandboxId& id) const;
 
   std::string dir(const SandboxId& id) const { return root_ + "/sandboxes/" + id.str(); }
   std::string dir(const ContainerId& id) const { return root_ + "/containers/" + id.str(); }
@@ -44,6 +54,8 @@ class Journal {
   std::string containers_dir() const { return root_ + "/containers"; }
 
  private:
+  std::string debt(const SandboxId& id) const { return debts_dir() + "/" + id.str() + ".json"; }
+  std::string debts_dir() const { return root_ + "/network-debts"; }
   explicit Journal(std::string root) : root_(std::move(root)) {}
   std::string root_;
 };

@@ -22,11 +22,17 @@ void fields(A& a, S& v) {
   a("added", v.added);
   a("result", v.result);
 }
+template <typename A, Of<SandboxUpdate> S>
+void fields(A& a, S& v) {
+  a("overhead", v.overhead);
+  a("resources", v.resources);
+}
 template <typename A, Of<SandboxRecord> S>
 void fields(A& a, S& v) {
   a("id", v.id);
   a("spec", v.spec);
   a("boot-id", v.boot_id);
+  a("instance", v.instance);
   a("created-at-ns", v.created_at_ns);
   a("created", v.created);
   a("ready", v.ready);
@@ -36,6 +42,7 @@ void fields(A& a, S& v) {
   a("cgroup-parent", v.cgroup_parent);
   a("ips", v.ips);
   a("network", v.network);
+  a("update", v.update);
 }
 template <typename A, Of<ContainerExit> S>
 void fields(A& a, S& v) {
@@ -56,11 +63,15 @@ void fields(A& a, S& v) {
   a("created", v.created);
   a("image-id", v.image_id);
   a("image-reference", v.image_reference);
+  a("volume-images", v.volume_images);
   a("image-process", v.image_process);
   a("log-path", v.log_path);
   a("user", v.user);
   a("process", v.process);
   a("exit", v.exit);
+  a("log-lost", v.log_lost);
+  a("resources", v.resources);
+  a("updating", v.updating);
 }
 
 namespace {

@@ -31,10 +31,17 @@ struct NetworkRecord {
   bool operator==(const NetworkRecord&) const = default;
 };
 
+// Of UpdatePodSandboxResources; none: what the spec has.
+struct SandboxUpdate {
+  std::optional<Resources> overhead, resources;
+  bool operator==(const SandboxUpdate&) const = default;
+};
+
 struct SandboxRecord {
   SandboxId id;
   SandboxSpec spec;
   std::string boot_id;
+  std::string instance;  // whose names it has on the machine; "": of a daemon that did not write it yet
   std::int64_t created_at_ns = 0;
   bool created = false;  // false: an intent
   bool ready = false;
@@ -43,6 +50,7 @@ struct SandboxRecord {
   std::string cgroup_parent;  // of the containers
   std::vector<IpAddress> ips;
   NetworkRecord network;
+  SandboxUpdate update;
   bool operator==(const SandboxRecord&) const = default;
 };
 
@@ -60,13 +68,18 @@ struct ContainerRecord {
   SandboxId sandbox;
   ContainerSpec spec;
   std::int64_t created_at_ns = 0, started_at_ns = 0;
-  bool created = false;   // false: an intent
+  bool created = false;  // false: an intent
   std::string image_id, image_reference;
+  std::vector<std::string> volume_images;  // ids, of the spec's image mounts in their order
   ImageProcess image_process;
   std::string log_path;  // absolute; "" = output is discarded
   ProcessUser user;
   sys::ProcessId process;
   std::optional<ContainerExit> exit;
+  std::uint64_t log_lost = 0;          // bytes of it that are not in its log
+  std::optional<Resources> resources;  // the limits since an update; none: those of the spec
+  bool updating = false;               // they may not all have been written yet
+  Resources limits() const { return resources ? *resources : spec.resources.value_or(Resources{}); }
   bool operator==(const ContainerRecord&) const = default;
 };
 

@@ -15,11 +15,26 @@
 #include "common/ids.h"
 #include "common/ip.h"
 #include "shim/plan/spec.h"
+#include "shim/state/event_bus.h"
 
 namespace podshim {
 
 enum class SandboxState { ready, not_ready };
 enum class ContainerState { created, running, exited, unknown };
+
+constexpr const char* state_name(ContainerState state) {
+  switch (state) {
+    case ContainerState::created:
+      return "created";
+    case ContainerState::running:
+      return "running";
+    case ContainerState::exited:
+      return "exited";
+    case ContainerState::unknown:
+      break;
+  }
+  return "unknown";
+}
 
 struct SandboxView {
   SandboxId id;
@@ -40,12 +55,14 @@ struct ContainerView {
   ContainerState state = ContainerState::created;
   std::int64_t created_at_ns = 0, started_at_ns = 0, finished_at_ns = 0;
   std::int32_t exit_code = 0;
-  std::string reason, message;  // Completed, Error, OOMKilled, StartError
-  std::string image_id;         // resolved
-  std::string image_reference;  // repo digest, or the id
-  std::string log_path;         // absolute
+  std::string reason, message;             // Completed, Error, OOMKilled, StartError
+  std::string image_id;                    // resolved
+  std::string image_reference;             // repo digest, or the id
+  std::vector<std::string> volume_images;  // ids, of the spec's image mounts in their order
+  std::string log_path;                    // absolute
   ProcessUser user;
   std::int32_t pid = 0;
+  std::uint64_t log_lost = 0;  // bytes of it that are not in its log: the disk was full
   bool operator==(const ContainerView&) const = default;
 };
 
@@ -60,6 +77,7 @@ struct Snapshot {
 
 namespace state {
 
+// Every change of state passes here, in one order: what it means becomes an event. replace() tells none.
 class Publisher {
  public:
   std::shared_ptr<const Snapshot> load() const;
@@ -70,10 +88,15 @@ class Publisher {
   void replace(const std::function<Snapshot()>& make);
   void erase(const SandboxId& id);
   void erase(const ContainerId& id);
+  EventBus& events() { return events_; }
+  const EventBus& events() const { return events_; }
 
  private:
+  struct News;
   template <typename Change>
   void change(Change change);
+
+  EventBus events_;
 
   std::mutex writer_;           // one change at a time
   mutable std::mutex pointer_;  // guards current_

@@ -95,6 +95,9 @@ template <typename A, Of<Mount> S>
 void fields(A& a, S& v) {
   a("container-path", v.container_path);
   a("host-path", v.host_path);
+  a("image", v.image);
+  a("user-specified-image", v.user_specified_image);
+  a("image-sub-path", v.image_sub_path);
   a("readonly", v.readonly);
   a("recursive-readonly", v.recursive_readonly);
   a("selinux-relabel", v.selinux_relabel);
@@ -143,6 +146,7 @@ void fields(A& a, S& v) {
   a("log-path", v.log_path);
   a("stdin-open", v.stdin_open);
   a("stdin-once", v.stdin_once);
+  a("stop-signal", v.stop_signal);
   a("tty", v.tty);
   a("resources", v.resources);
   a("security", v.security);

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <regex>
 #include <sstream>
 #include <thread>
 
@@ -166,6 +167,8 @@ std::string Node::instance() const {
   return text;
 }
 
+std::string Node::ruleset() const { return run({"nft", "--stateless", "list", "ruleset"}).out; }
+
 bool Node::start_daemon() {
   if (options_.conflist.empty()) {
     auto printed = run({program("podshim"), "--config", config_file(), "cni-config"});
@@ -174,10 +177,19 @@ bool Node::start_daemon() {
   }
   std::ofstream(dir_ + "/net.d/10-podshim.conflist") << options_.conflist;
   int log = ::open((dir_ + "/podshim.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-  daemon_ = start({program("podshim"), "--config", config_file(), "--log-level", "debug"}, netns_.get(), log, log);
+  daemon_ =
+      start({program("podshim"), "--config", config_file(), "--log-level", options_.log_level}, netns_.get(), log, log);
   ::close(log);
   client_ = std::make_unique<CriClient>(socket());
-  return client_->wait_ready(std::chrono::seconds(20) * slowness());
+  const auto end = Clock::now() + std::chrono::seconds(20) * slowness();
+  while (Clock::now() < end)
+    if (client_->wait_ready(std::chrono::milliseconds(200))) {
+      return true;
+    } else if (siginfo_t info{}; ::waitid(P_PID, static_cast<id_t>(daemon_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+                                 info.si_pid == daemon_) {
+      return false;
+    }
+  return false;
 }
 
 void Node::stop_daemon(int signal) {
@@ -188,6 +200,14 @@ void Node::stop_daemon(int signal) {
     wait_code(daemon_);
   }
   daemon_ = -1;
+}
+
+bool Node::daemon_has_ended() const {
+  const auto end = Clock::now() + std::chrono::milliseconds(200) * slowness();
+  for (siginfo_t info{}; Clock::now() < end; std::this_thread::sleep_for(std::chrono::milliseconds(1)))
+    if (::waitid(P_PID, static_cast<id_t>(daemon_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == daemon_)
+      return true;
+  return false;
 }
 
 Output Node::import_image(const std::string& archive) {
@@ -264,6 +284,9 @@ std::vector<std::string> Node::leaks_now() const {
     std::stringstream names(links.out);
     for (std::string name; std::getline(names, name);)
       if (name.starts_with("veth")) found.push_back("link " + name);
+    std::stringstream rules(ruleset());
+    for (std::string line; std::getline(rules, line);)
+      if (std::regex_search(line, std::regex("[0-9a-f]{64}"))) found.push_back("nftables " + line);
   }
   // A process is ours when its working set of namespaces or its command line says so: monitors carry the directory.
   auto pids = sys::list_dir("/proc");

@@ -33,6 +33,7 @@ class Node {
     std::string conflist;     // "" = what `podshim cni-config` prints
     std::string config;       // more lines of config.yaml, below "podshim:" when indented
     bool network_namespace = true;
+    std::string log_level = "debug";
   };
   Node() : Node(Options()) {}
   explicit Node(Options options);
@@ -44,6 +45,7 @@ class Node {
   bool start_daemon();
   void stop_daemon(int signal);  // SIGTERM or SIGKILL; waits for its end
   pid_t daemon_pid() const { return daemon_; }
+  bool daemon_has_ended() const;  // by itself; waits a moment for it
   // Imports an image archive by the daemon's own command line.
   Output import_image(const std::string& archive);
 
@@ -62,7 +64,10 @@ class Node {
   std::string log() const;  // the daemon's log so far
   std::string instance() const;
 
-  // What this node left on the machine: netns files, mounts, cgroups, links, processes of its instance or directory.
+  std::string ruleset() const;  // all nftables of its network namespace, without counters
+
+  // What this node left on the machine: netns files, mounts, cgroups, links, lines of its nftables that name a Pod,
+  // processes of its instance or directory.
   // Empty after a clean end. The kernel takes dying things down a moment later: waits up to `patience`.
   std::vector<std::string> leaks(std::chrono::milliseconds patience = std::chrono::milliseconds(3000)) const;
 

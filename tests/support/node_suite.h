@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+
+#include "common/json.h"
 #include "tests/support/node.h"
 
 namespace podshim::test {
@@ -71,6 +74,25 @@ class NodeSuite : public ::testing::Test {
       *log = read.out;
     }
     return status;
+  }
+  static pid_t pid_of(const google::protobuf::Map<std::string, std::string>& info) {
+    auto document = json::parse(info.at("info"));
+    return document ? static_cast<pid_t>(document->find("pid")->as_integer()) : -1;
+  }
+  pid_t main_of(const std::string& container) {
+    cri::ContainerStatusRequest request;
+    request.set_container_id(container);
+    request.set_verbose(true);
+    cri::ContainerStatusResponse response;
+    EXPECT_TRUE(node->cri().call(&cri::RuntimeService::Stub::ContainerStatus, request, &response).ok());
+    return pid_of(response.info());
+  }
+  // The monitor's, of a container's main process and of pause.
+  static pid_t parent_of(pid_t pid) {
+    std::ifstream status("/proc/" + std::to_string(pid) + "/status");
+    for (std::string line; std::getline(status, line);)
+      if (line.starts_with("PPid:")) return std::atoi(line.c_str() + 5);
+    return -1;
   }
   void TearDown() override {
     for (const auto& id : pods_) {

@@ -13,7 +13,7 @@ enum class Verdict { next, leave, accept, drop, reset, unreachable };
 
 class Tracer {
  public:
-  Tracer(const Ruleset& ruleset, const TracedPacket& p, const std::function<std::uint32_t(std::uint32_t)>& random)
+  Tracer(Ruleset& ruleset, const TracedPacket& p, const std::function<std::uint32_t(std::uint32_t)>& random)
       : ruleset_(ruleset),
         random_(random),
         saddr_(*IpAddress::parse(p.from)),
@@ -31,7 +31,7 @@ class Tracer {
     if (verdict == Verdict::drop) return "dropped";
     if (verdict == Verdict::reset) return "reset";
     if (verdict == Verdict::unreachable) return "unreachable";
-    hook(Hook::postrouting);
+    hook(Hook::postrouting);  // of an endpoint on this node: at input, which has the same rules
     std::string out = dnatted_ ? daddr_.str() + ":" + std::to_string(dport_) : "as sent";
     return out + (masqueraded_ ? " masqueraded" : "");
   }
@@ -56,9 +56,10 @@ class Tracer {
         if (!matched || verdict != Verdict::next) break;
       }
       if (gone_to_) {
-        auto* target = std::exchange(gone_to_, nullptr);
+        const auto* target = std::exchange(gone_to_, nullptr);
+        bool by_goto = std::exchange(by_goto_, false);
         auto inner = run_chain(*target);
-        if (std::exchange(by_goto_, false) || inner != Verdict::leave) return inner;
+        if (by_goto || inner != Verdict::leave) return inner;
         continue;
       }
       if (verdict != Verdict::next) return verdict;
@@ -66,9 +67,10 @@ class Tracer {
     return Verdict::leave;
   }
 
-  Bytes key_of(const Key& key) {
+  Bytes key_of(const Key& key) { return bytes_of(key.fields, key.modulus); }
+  Bytes bytes_of(const std::vector<Field>& fields, std::uint32_t modulus) {
     Bytes out;
-    for (auto field : key.fields) {
+    for (auto field : fields) {
       switch (field) {
         case Field::saddr:
           out.address(saddr_);
@@ -83,7 +85,7 @@ class Tracer {
           out.port(dport_);
           break;
         case Field::slot:
-          out.number(random_(key.modulus));
+          out.number(random_(modulus));
           break;
         case Field::klass:
           out.number(priority_);
@@ -94,14 +96,27 @@ class Tracer {
         case Field::ct_dport:
           out.port(sent_port_);
           break;
+        case Field::ct_reply_sport:
+          out.port(dport_);
+          break;
       }
     }
     return out;
   }
   const Element* find(const Key& key, SetId set) {
     auto bytes = key_of(key);
-    for (const auto& e : ruleset_.elements)
-      if (e.set == set && e.key == bytes) return &e;
+    bool interval = set_decl(set).is_interval();
+    for (const auto& e : ruleset_.elements) {
+      if (e.set != set) continue;
+      if (e.key == bytes || (interval && within(bytes, e))) return &e;
+    }
+    return nullptr;
+  }
+  // Of a concatenation of ranges: every byte string between first and last, where all but the last field are equal.
+  static bool within(const Bytes& key, const Element& e) { return e.key <= key && key <= e.data; }
+  Element* remembered(SetId map, const Bytes& key) {
+    for (auto& e : ruleset_.elements)
+      if (e.set == map && e.key == key) return &e;
     return nullptr;
   }
   const Chain* chain_named(const std::string& name) {
@@ -112,12 +127,24 @@ class Tracer {
 
   Verdict apply(const term::Nfproto& t, bool& m) { return m = t.family == daddr_.family(), Verdict::next; }
   Verdict apply(const term::L4proto& t, bool& m) { return m = t.protocol == protocol_, Verdict::next; }
+  Verdict apply(const term::LocalSaddr&, bool& m) {
+    m = std::ranges::find(local_, saddr_) != local_.end();
+    return Verdict::next;
+  }
+  Verdict apply(const term::Update& t, bool&) {
+    auto key = key_of(t.key);
+    if (remembered(t.map, key) == nullptr)  // an update never changes the data of what is there
+      ruleset_.elements.push_back({.set = t.map, .key = key, .data = bytes_of(t.data, 0)});
+    return Verdict::next;
+  }
+  Verdict apply(const term::Counter&, bool&) { return Verdict::next; }
   Verdict apply(const term::LocalDaddr&, bool& m) {
     m = std::ranges::find(local_, daddr_) != local_.end();
     return Verdict::next;
   }
   Verdict apply(const term::Dnatted&, bool& m) { return m = dnatted_, Verdict::next; }
   Verdict apply(const term::Saddr& t, bool& m) { return m = t.cidr.contains(saddr_), Verdict::next; }
+  Verdict apply(const term::Daddr& t, bool& m) { return m = t.cidr.contains(daddr_), Verdict::next; }
   Verdict apply(const term::In& t, bool& m) { return m = (find(t.key, t.set) != nullptr) != t.negate, Verdict::next; }
   Verdict apply(const term::SetPriority& t, bool& m) {
     const auto* e = find(t.key, t.map);
@@ -156,7 +183,7 @@ class Tracer {
   Verdict apply(const term::Reject& t, bool&) { return t.tcp_reset ? Verdict::reset : Verdict::unreachable; }
   Verdict apply(const term::Masquerade&, bool&) { return masqueraded_ = true, Verdict::accept; }
 
-  const Ruleset& ruleset_;
+  Ruleset& ruleset_;
   const std::function<std::uint32_t(std::uint32_t)>& random_;
   IpAddress saddr_, daddr_, sent_to_;
   Protocol protocol_;
@@ -170,7 +197,7 @@ class Tracer {
 
 }  // namespace
 
-std::string trace(const Ruleset& ruleset, const TracedPacket& packet,
+std::string trace(Ruleset& ruleset, const TracedPacket& packet,
                   const std::function<std::uint32_t(std::uint32_t)>& random) {
   return Tracer(ruleset, packet, random).run(packet.by_node ? Hook::output : Hook::prerouting);
 }

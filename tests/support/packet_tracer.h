@@ -1,6 +1,6 @@
 // Where does this packet end? Runs the first packet of a flow through a Ruleset value as the kernel would: the nat
 // hooks in order, chains, look-ups, verdicts. A small honest interpreter: it knows every term, keeps the packet's
-// priority, and nothing else is assumed.
+// priority and what packets before it wrote into maps, and nothing else is assumed.
 #pragma once
 
 #include <functional>
@@ -21,7 +21,7 @@ struct TracedPacket {
 };
 
 // "10.42.0.2:8080", with " masqueraded" when the source is; "reset", "unreachable", "dropped"; "as sent".
-std::string trace(const netproxy::Ruleset& ruleset, const TracedPacket& packet,
+std::string trace(netproxy::Ruleset& ruleset, const TracedPacket& packet,
                   const std::function<std::uint32_t(std::uint32_t modulus)>& random);
 
 }  // namespace podshim::test

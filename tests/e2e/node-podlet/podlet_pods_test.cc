@@ -93,6 +93,36 @@ TEST_F(PodletPods, LivenessRestartsExecProbe) {
   }));
 }
 
+// The daemon is away for longer than failureThreshold times periodSeconds: nobody knows how the container is, so it is
+// neither killed nor taken out of its Service.
+TEST_F(PodletPods, ADaemonThatIsAwayFailsNoProbe) {
+  auto probe = [](const char* kind) {
+    return "    " + std::string(kind) +
+           ": {exec: {command: [cat, /proc/version]}, periodSeconds: 1, failureThreshold: 2}\n";
+  };
+  auto service =
+      "---\napiVersion: v1\nkind: Service\nmetadata: {name: well}\nspec: {selector: {app: well}, ports: "
+      "[{port: 80}]}\n";
+  start(pod("well", "  containers:\n" + container(kSleep, probe("livenessProbe") + probe("readinessProbe"))) + service,
+        "well");
+  ASSERT_TRUE(eventually([] { return endpoints("well").size() == 1; })) << podlet({"describe", "pod", "well"}).out;
+  auto before = get("pods", "well").find("status")->find("containerStatuses")->as_array()[0];
+  node->stop_daemon(SIGKILL);
+  auto end = std::chrono::steady_clock::now() + 5s;
+  while (std::chrono::steady_clock::now() < end) {
+    EXPECT_EQ(endpoints("well").size(), 1u);
+    std::this_thread::sleep_for(200ms);
+  }
+  EXPECT_NE(podlet({"events"}).out.find("Liveness probe errored: "), std::string::npos) << podlet({"events"}).out;
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  std::this_thread::sleep_for(3s);
+  EXPECT_EQ(endpoints("well").size(), 1u);
+  auto after = get("pods", "well").find("status")->find("containerStatuses")->as_array()[0];
+  EXPECT_EQ(text(after, "restartCount"), "0");
+  EXPECT_EQ(text(after, "containerID"), text(before, "containerID"));
+  EXPECT_EQ(podlet({"delete", "service", "well"}).exit_code, 0);
+}
+
 TEST_F(PodletPods, HostNetworkAndSharedProcesses) {
   start(pod("host", "  hostNetwork: true\n  containers:\n" +
                         container("ip -o link | grep -c podshim0; " + std::string(kSleep))),
@@ -138,8 +168,8 @@ TEST_F(PodletPods, ErrorsAreTold) {
       {"noimage",
        pod("noimage", "  containers: [{name: main, image: \"podshim.dev/none:1\", imagePullPolicy: Never}]\n"),
        "ErrImageNeverPull", "imagePullPolicy is Never"},
-      {"nopull", pod("nopull", "  containers: [{name: main, image: \"podshim.dev/none:1\"}]\n"), "ImagePullBackOff",
-       "podshim.dev/none:1"},
+      {"nopull", pod("nopull", "  containers: [{name: main, image: \"127.0.0.1:1/none:1\"}]\n"), "ImagePullBackOff",
+       "127.0.0.1:1/none:1"},
       {"nocommand",
        pod("nocommand", "  containers: [{name: main, image: \"podshim.dev/busybox:1\", command: [/no/such]}]\n"), "",
        "/no/such"},
@@ -168,6 +198,103 @@ TEST_F(PodletPods, ErrorsAreTold) {
   }
 }
 
+TEST_F(PodletPods, GroupWithoutUserStandsBesideTheImagesUser) {
+  start(pod("group",
+            "  restartPolicy: Never\n  securityContext: {runAsGroup: 33}\n  containers:\n" + container("id -u; id -g")),
+        "group");
+  EXPECT_TRUE(eventually([] { return status("group") == "Completed"; })) << podlet({"describe", "pod", "group"}).out;
+  EXPECT_EQ(logs("group"), "0\n33\n");
+}
+
+TEST_F(PodletPods, ResolvConfByPolicy) {
+  struct Case {
+    const char* name;
+    const char* lines;
+    const char* want;  // how the file begins
+  };
+  const Case cases[] = {
+      {"dns-cluster", "", "search default.svc.cluster.local svc.cluster.local cluster.local"},
+      {"dns-hostnet", "  hostNetwork: true\n  dnsPolicy: ClusterFirstWithHostNet\n", "nameserver 10.43.0.10\n"},
+      {"dns-options", "  dnsConfig: {options: [{name: ndots, value: \"2\"}]}\n", "options ndots:2\n"},
+      {"dns-none", "  dnsPolicy: None\n  dnsConfig: {nameservers: [192.0.2.53], searches: [a.example]}\n",
+       "nameserver 192.0.2.53\n"},
+  };
+  for (const auto& c : cases)
+    start(pod(c.name, "  restartPolicy: Never\n" + std::string(c.lines) + "  containers:\n" +
+                          container("cat /etc/resolv.conf")),
+          c.name);
+  start(pod("dns-default",
+            "  restartPolicy: Never\n  dnsPolicy: Default\n  containers:\n" + container("cat /etc/resolv.conf")),
+        "dns-default");
+  for (const auto& c : cases) {
+    EXPECT_TRUE(eventually([&] { return status(c.name) == "Completed"; })) << podlet({"describe", "pod", c.name}).out;
+    auto file = logs(c.name);
+    EXPECT_NE(file.find(c.want), std::string::npos) << c.name << "\n" << file;
+    bool cluster = std::string(c.name) != "dns-none";
+    EXPECT_EQ(file.find("nameserver 10.43.0.10") != std::string::npos, cluster) << c.name << "\n" << file;
+  }
+  EXPECT_TRUE(eventually([] { return status("dns-default") == "Completed"; }));
+  EXPECT_EQ(logs("dns-default").find("10.43.0.10"), std::string::npos);
+}
+
+// More hanging postStarts than threads that start containers: another Pod's end is seen, others are started, and the
+// hanging ones can be deleted.
+TEST_F(PodletPods, HangingPostStartsHoldNobodyUp) {
+  auto hang = "    lifecycle: {postStart: {exec: {command: [sleep, \"3600\"]}}}\n";
+  for (int i = 0; i < 9; i++) {
+    auto name = "hang-" + std::to_string(i);
+    start(pod(name, "  containers:\n" + container(kSleep, hang)), name);
+  }
+  auto hooks = [] {
+    auto out =
+        node->run({"sh", "-c", "cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -o 'sleep 360[0]' | wc -l"});
+    return std::atoi(out.out.c_str());
+  };
+  ASSERT_TRUE(eventually([&] { return hooks() >= 9; })) << hooks() << podlet({"get", "pods"}).out;
+  start(pod("beside", "  restartPolicy: Never\n  containers:\n" + container("echo done")), "beside");
+  EXPECT_TRUE(eventually([] { return status("beside") == "Completed"; })) << podlet({"get", "pods"}).out;
+  EXPECT_EQ(logs("beside"), "done\n");
+  auto began = std::chrono::steady_clock::now();
+  for (const auto& name : started_) EXPECT_EQ(podlet({"delete", "pod", name, "--no-wait"}).exit_code, 0) << name;
+  EXPECT_TRUE(eventually([] { return podlet({"get", "pods"}).out.starts_with("No resources"); }))
+      << podlet({"get", "pods"}).out;
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 15s * slowness());
+  started_.clear();
+}
+
+// The registry takes the connection and never says a word.
+TEST_F(PodletPods, DeletingAPodGivesItsPullUp) {
+  auto silent = node->spawn("silent", {"busybox", "nc", "-l", "-p", "5097", "-e", "sleep", "600"});
+  auto sockets = [](const std::string& shown) {  // remote port and state of one of them; 13E9 = 5097
+    return node->run({"sh", "-c", "cat /proc/net/tcp /proc/net/tcp6 | grep -q '" + shown + "'"}).exit_code == 0;
+  };
+  ASSERT_TRUE(eventually([&] { return sockets(":13E9 [0-9A-F]*:0000 0A "); }));
+  start(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: stuck}\nspec:\n  containers: [{name: main, image: "
+      "\"127.0.0.1:5097/none:1\"}]\n",
+      "stuck");
+  ASSERT_TRUE(eventually([&] { return sockets(":13E9 01 "); })) << podlet({"events"}).out;
+  auto began = std::chrono::steady_clock::now();
+  auto gone = podlet({"delete", "pod", "stuck"});
+  EXPECT_EQ(gone.exit_code, 0) << gone.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 15s * slowness()) << "pull-stall-seconds is 30";
+  EXPECT_NE(podlet({"events"}).out.find("PullCanceled"), std::string::npos) << podlet({"events"}).out;
+  started_.clear();
+  node->stop(silent, SIGTERM);
+}
+
+TEST_F(PodletPods, GracePeriodOfDeleteFile) {
+  auto stubborn = pod("stubborn", "  containers:\n" + container("trap : TERM; while :; do sleep 1; done"));
+  stubborn.replace(stubborn.find("PeriodSeconds: 1\n"), 17, "PeriodSeconds: 60\n");
+  start(stubborn, "stubborn");
+  ASSERT_TRUE(eventually([] { return status("stubborn") == "Running"; }));
+  auto began = std::chrono::steady_clock::now();
+  auto gone = podlet({"delete", "-f", node->dir() + "/apply.yaml", "--grace-period", "1"});
+  EXPECT_EQ(gone.exit_code, 0) << gone.err;
+  EXPECT_LT(std::chrono::steady_clock::now() - began, 10s * slowness());
+  started_.clear();
+}
+
 // A bad file beside a good one: told with file and line, and the good one goes on.
 TEST_F(PodletPods, BadManifests) {
   write("good.yaml", pod("good", "  containers:\n" + container(kSleep)));
@@ -188,10 +315,49 @@ TEST_F(PodletPods, BadManifests) {
       << podlet({"get", "pods"}).out;
 }
 
+TEST_F(PodletPods, NamespaceOfAFile) {
+  auto file = node->dir() + "/ns.yaml";
+  auto map = [&](const char* meta) {
+    std::ofstream(file) << "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m" << meta << "}\ndata: {a: b}\n";
+  };
+  auto there = [](const char* name_space) {
+    return podlet({"get", "configmap", "m", "-n", name_space}).exit_code == 0;
+  };
+  map("");
+  EXPECT_EQ(podlet({"-n", "shop", "apply", "-f", file}).exit_code, 0);
+  EXPECT_TRUE(there("shop"));
+  EXPECT_FALSE(there("default"));
+  EXPECT_EQ(podlet({"delete", "-f", file}).exit_code, 1) << "there is none in default";
+  EXPECT_EQ(podlet({"delete", "-n", "shop", "-f", file}).exit_code, 0);
+  EXPECT_FALSE(there("shop"));
+  map(", namespace: bank");
+  for (const char* verb : {"apply", "delete"}) {
+    auto out = podlet({verb, "-f", file, "-n", "default"});
+    EXPECT_EQ(out.exit_code, 1) << verb;
+    EXPECT_NE(out.out.find("does not match the namespace \"default\""), std::string::npos) << out.out << out.err;
+  }
+  EXPECT_EQ(podlet({"apply", "-f", file}).exit_code, 0);
+  EXPECT_TRUE(there("bank"));
+  EXPECT_EQ(podlet({"delete", "-f", file}).exit_code, 0);
+}
+
 TEST_F(PodletPods, ClientErrors) {
   EXPECT_EQ(podlet({"get", "nodes"}).exit_code, 2);
+  auto typo = podlet({"wait", "podz", "x", "--for", "delete"});
+  EXPECT_EQ(typo.exit_code, 2);
+  EXPECT_NE(typo.err.find("podz"), std::string::npos) << typo.err;
+  EXPECT_EQ(podlet({"wait", "pod", "nobody", "--for", "delete"}).exit_code, 0);
   EXPECT_EQ(podlet({"get", "pods", "nobody"}).exit_code, 1);
-  EXPECT_EQ(podlet({"frobnicate"}).exit_code, 2);
+  auto none = podlet({"frobnicate"});
+  EXPECT_EQ(none.exit_code, 2);
+  EXPECT_NE(none.err.find("frobnicate"), std::string::npos) << none.err;
+  EXPECT_EQ(podlet({}).exit_code, 2);
+  EXPECT_EQ(podlet({"--help"}).exit_code, 0);
+  auto nobody = podlet({"describe", "pod", "nobody", "neither"});
+  EXPECT_EQ(nobody.exit_code, 1);
+  EXPECT_NE(nobody.err.find("nobody"), std::string::npos) << nobody.err;
+  EXPECT_NE(nobody.err.find("neither"), std::string::npos) << nobody.err;
+  EXPECT_EQ(podlet({"delete", "pod"}).exit_code, 2);
   EXPECT_EQ(podlet({"exec", "nobody", "--", "true"}).exit_code, 1);
   EXPECT_EQ(podlet({"apply", "-f", "/no/such/file"}).exit_code, 1);
   EXPECT_EQ(node->run({program("podlet"), "--state", node->dir() + "/nowhere", "get", "pods"}).exit_code, 1);

@@ -18,9 +18,10 @@ namespace podshim::test {
 class PodletSuite : public ::testing::Test {
  public:
   static void start_node() {
-    node = std::make_unique<Node>();
+    node = std::make_unique<Node>(
+        Node::Options{.config = "cluster-dns: 10.43.0.10\npodlet:\n  load-balancer-pool: 203.0.113.0/28\n"});
     ASSERT_TRUE(node->start_daemon()) << node->log();
-    for (const char* archive : {"busybox.tar", "probe.tar"}) {
+    for (const char* archive : {"busybox.tar", "probe.tar", "client.tar"}) {
       auto imported = node->import_image(image_archive(archive));
       ASSERT_EQ(imported.exit_code, 0) << imported.err << imported.out;
     }
@@ -83,7 +84,7 @@ class PodletSuite : public ::testing::Test {
     auto out = podlet({"get", "pods", "-l", selector, "-o", "name"}).out;
     std::vector<std::string> list;
     std::stringstream lines(out);
-    for (std::string line; std::getline(lines, line);) list.push_back(line);
+    for (std::string line; std::getline(lines, line);) list.push_back(line.substr(line.find('/') + 1));  // pod/NAME
     return list;
   }
   static std::set<std::string> endpoints(const std::string& service) {

@@ -107,6 +107,27 @@ TEST_F(BadInput, ContainerRequests) {
             }),
        grpc::StatusCode::INVALID_ARGUMENT,
        {"/no/such/directory"}},
+      {"image volume that is not here",
+       with(sleeper("c"),
+            [](auto& c) {
+              auto& m = *c.add_mounts();
+              m.mutable_image()->set_image("example.com/none:2");
+              m.set_container_path("/data");
+              m.set_readonly(true);
+            }),
+       grpc::StatusCode::NOT_FOUND,
+       {"example.com/none:2", "mounts[0]"}},
+      {"sub path that the image has not",
+       with(sleeper("c"),
+            [](auto& c) {
+              auto& m = *c.add_mounts();
+              m.mutable_image()->set_image(kBusybox);
+              m.set_image_sub_path("no/such");
+              m.set_container_path("/data");
+              m.set_readonly(true);
+            }),
+       grpc::StatusCode::INVALID_ARGUMENT,
+       {"no/such", "image_sub_path", "mounts[0]"}},
       {"unknown shared volume",
        with(sleeper("c"),
             [](auto& c) {
@@ -155,11 +176,13 @@ TEST_F(BadInput, ContainerRequests) {
     expect_error(made.status, c.code, c.words);
   }
   auto missing = create(pod, container_config("m", kBusybox, {"/no/such/program"}));
-  expect_error(node->cri().start(missing), grpc::StatusCode::INVALID_ARGUMENT, {"/no/such/program"});
+  expect_error(node->cri().start(missing), grpc::StatusCode::INVALID_ARGUMENT, {"/no/such/program", "ENOENT"});
+  auto forbidden = create(pod, container_config("f", kBusybox, {"/etc/passwd"}));
+  expect_error(node->cri().start(forbidden), grpc::StatusCode::INVALID_ARGUMENT, {"/etc/passwd", "EACCES"});
   cri::ListContainersResponse containers;
   ASSERT_TRUE(
       node->cri().call(&cri::RuntimeService::Stub::ListContainers, cri::ListContainersRequest(), &containers).ok());
-  EXPECT_EQ(containers.containers_size(), 1);
+  EXPECT_EQ(containers.containers_size(), 2);
 }
 
 TEST_F(BadInput, DuplicateNamesNameTheHolder) {

@@ -252,6 +252,17 @@ TEST_F(PodTest, StopsWithGraceThenByForce) {
   EXPECT_EQ(node->cri().container_status(deaf).exit_code(), 137);
 }
 
+TEST_F(PodTest, StopsWithTheSignalOfTheRequest) {
+  auto pod = run_pod();
+  auto config = script("c", "trap 'exit 21' USR1; trap 'exit 15' TERM; while :; do sleep 0.05; done");
+  config.set_stop_signal(cri::SIG_USR1);
+  auto id = start(pod, config);
+  EXPECT_EQ(node->cri().container_status(id).stop_signal(), cri::SIG_USR1);
+  shell(id, "true");  // the trap is set once an exec went through
+  ASSERT_TRUE(node->cri().stop(id, 10).ok());
+  EXPECT_EQ(node->cri().container_status(id).exit_code(), 21);
+}
+
 TEST_F(PodTest, ReopensTheLog) {
   auto pod = run_pod();
   auto config = script("c", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.05; done");
@@ -327,6 +338,36 @@ TEST_F(PodTest, BindMountsHonourPropagationAndNesting) {
   EXPECT_EQ(shell(id, "cat /data/f /data/sub/file /new/made/dir/f"), "outer\nin\nouter\n");
   EXPECT_NE(shell(id, "echo x > /new/made/dir/f").find("Read-only"), std::string::npos);
   EXPECT_EQ(shell(id, "echo changed > /data/f; cat /new/made/dir/f"), "changed\n");
+}
+
+// Images as volumes, a whole one and a part; they stay when the daemon went between create and start, and when the
+// image is removed under a running container.
+TEST_F(PodTest, MountsImagesAsVolumes) {
+  auto pod = run_pod();
+  auto config = sleeper("c");
+  struct M {
+    const char *target, *sub_path;
+  };
+  for (const auto& m : {M{"/whole", ""}, M{"/part", "www"}}) {
+    auto& mount = *config.add_mounts();
+    mount.set_container_path(m.target);
+    mount.mutable_image()->set_image(kProbe);
+    mount.set_image_sub_path(m.sub_path);
+    mount.set_readonly(true);
+  }
+  auto id = create(pod, config);
+  node->stop_daemon(SIGKILL);
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  ASSERT_TRUE(node->cri().start(id).ok()) << node->log();
+  EXPECT_EQ(shell(id, "cat /whole/www/index.html /part/index.html; ls /whole/bin/probe"),
+            "hello\nhello\n/whole/bin/probe\n");
+  EXPECT_NE(shell(id, "touch /part/x 2>&1").find("Read-only"), std::string::npos);
+  EXPECT_NE(shell(id, "mount -o remount,rw /whole 2>&1; touch /whole/x 2>&1").find("Read-only"), std::string::npos);
+  auto status = node->cri().container_status(id);
+  ASSERT_EQ(status.mounts_size(), 2);
+  EXPECT_EQ(status.mounts(0).image().image(), kProbe);
+  EXPECT_TRUE(status.mounts(0).image().image_ref().starts_with("sha256:")) << status.mounts(0).image().image_ref();
+  EXPECT_EQ(status.mounts(1).image_sub_path(), "www");
 }
 
 }  // namespace

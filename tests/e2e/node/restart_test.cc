@@ -2,6 +2,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include <fstream>
+#include <thread>
 
 #include "common/sys/file.h"
 #include "tests/support/node_suite.h"
@@ -59,6 +60,37 @@ TEST_F(Restart, TermStopsTheDaemonNeverThePods) {
   EXPECT_EQ(shell(id, "readlink /proc/1/ns/mnt"), before);
 }
 
+// Of an exec that nobody waits for any more all goes, the grandchild with a session of its own too; what an exec that
+// had ended left running stays, and no other exec runs in its leaf.
+TEST_F(Restart, ExecsThatNobodyWaitsForGoWithTheirSubtree) {
+  auto id = start(run_pod(), sleeper("c"));
+  EXPECT_EQ(shell(id, "setsid sleep 7771 >/dev/null 2>&1 & echo left"), "left\n");
+  for (const int signal : {SIGKILL, SIGTERM}) {
+    std::thread caller([&] {
+      cri::ExecSyncResponse out;
+      CriClient client(node->socket(), std::chrono::seconds(60));
+      EXPECT_FALSE(client.exec(id, {"sh", "-c", "setsid sleep 7772 & sleep 7773"}, 0, &out).ok());
+    });
+    const auto processes = [&](const char* what) {
+      return std::atoi(shell(id, std::string("ps | grep -c '[s]leep ") + what + "' || true").c_str());
+    };
+    const auto wait_until = [](const auto& holds) {
+      for (int i = 0; i < 200 && !holds(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+      return holds();
+    };
+    EXPECT_TRUE(wait_until([&] { return processes("7772$") == 1 && processes("7773$") == 1; }));
+    node->stop_daemon(signal);
+    caller.join();
+    ASSERT_TRUE(node->start_daemon()) << node->log();
+    EXPECT_TRUE(wait_until([&] { return processes("777[23]") == 0; }));
+    EXPECT_EQ(processes("7771"), 1) << "left running by an exec that had ended";
+    cri::ExecSyncResponse out;
+    EXPECT_FALSE(node->cri().exec(id, {"sleep", "100"}, 1, &out).ok());  // in another leaf
+    EXPECT_EQ(processes("7771"), 1);
+    EXPECT_TRUE(sys::list_dir(node->dir() + "/state/kills").value().empty());
+  }
+}
+
 TEST_F(Restart, SecondDaemonOnTheSameRootFailsAtOnce) {
   auto out = node->run({program("podshim"), "--config", node->config_file(), "--socket", node->dir() + "/other.sock"},
                        std::chrono::seconds(10));
@@ -77,12 +109,86 @@ TEST_F(Restart, BadRecordsAreSetAsideAndNamed) {
   ASSERT_TRUE(sys::make_dirs(zeroed));
   std::ofstream(broken + "/record.json") << "{\"version\": 1, \"id\": \"" << std::string(64, 'a');
   std::ofstream(zeroed + "/record.json") << std::string(4096, '\0');
+  // The live Pod's record once more under another id, and as a whole record of that id.
+  const auto live = sys::read_file(node->dir() + "/root/sandboxes/" + pod.id + "/record.json").value();
+  auto renamed = live;
+  for (auto at = renamed.find(pod.id); at != std::string::npos; at = renamed.find(pod.id, at))
+    renamed.replace(at, 64, std::string(64, 'c'));
+  // Two of one name: the younger stays.
+  const std::string created = "\"created-at-ns\":1";
+  const auto age = renamed.find(created);
+  ASSERT_NE(age, std::string::npos) << renamed;
+  renamed.replace(age + created.size(), 1, "6");
+  for (const auto& [id, text] : {std::pair(std::string(64, 'c'), renamed), {std::string(64, 'd'), live}}) {
+    ASSERT_TRUE(sys::make_dirs(node->dir() + "/root/sandboxes/" + id));
+    std::ofstream(node->dir() + "/root/sandboxes/" + id + "/record.json") << text;
+  }
+  const auto begin = std::chrono::steady_clock::now();
   ASSERT_TRUE(node->start_daemon()) << node->log();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1) * slowness());
   EXPECT_EQ(node->cri().sandbox_status(pod.id).state(), cri::SANDBOX_READY);
   auto status = node->run({program("podshim"), "--config", node->config_file(), "status"});
   EXPECT_EQ(status.exit_code, 0) << status.err;
   EXPECT_NE(status.out.find(std::string(12, 'a')), std::string::npos) << status.out;
-  EXPECT_NE(status.out.find(std::string(12, 'b')), std::string::npos) << status.out;
+  for (const char bad : {'b', 'c', 'd'})
+    EXPECT_NE(status.out.find(std::string(12, bad)), std::string::npos) << bad << "\n" << status.out;
+  auto id = start(pod, sleeper("c"));  // the Pod itself is whole
+  EXPECT_EQ(shell(id, "echo here"), "here\n");
+}
+
+// An emptied database, then every marker of a layer cut: the container keeps its root, status names it, images come
+// back.
+TEST_F(Restart, DamagedImagesAreToldAndContainersKeepTheirRoots) {
+  auto pod = run_pod();
+  auto id = start(pod, sleeper("c"));
+  const std::string images = node->dir() + "/root/images", look = "ls -R /bin /etc | sort | md5sum";
+  const auto files = shell(id, look);
+  const auto status = [&] { return node->run({program("podshim"), "--config", node->config_file(), "status"}).out; };
+  const auto listed = [&] {
+    cri::ListImagesResponse out;
+    EXPECT_TRUE(node->cri().call(&cri::ImageService::Stub::ListImages, cri::ListImagesRequest(), &out).ok());
+    return out.images_size();
+  };
+  ASSERT_EQ(listed(), 2);
+  node->stop_daemon(SIGTERM);
+  std::ofstream(images + "/images.db", std::ios::trunc);
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  EXPECT_NE(status().find("images.db.damaged"), std::string::npos) << status();
+  EXPECT_EQ(listed(), 2);
+  EXPECT_EQ(shell(id, look), files);
+
+  node->stop_daemon(SIGTERM);
+  const auto layers = sys::list_dir(images + "/layers").value();
+  for (const auto& layer : layers)
+    if (layer != "empty") std::ofstream(images + "/layers/" + layer + "/layer.json") << "{";
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  EXPECT_NE(status().find(kBusybox), std::string::npos) << status();
+  EXPECT_EQ(listed(), 0);
+  EXPECT_EQ(shell(id, look), files);
+  for (const char* archive : {"busybox.tar", "probe.tar"}) {
+    auto imported = node->import_image(image_archive(archive));
+    EXPECT_EQ(imported.exit_code, 0) << imported.err;
+  }
+  EXPECT_EQ(listed(), 2);
+  EXPECT_EQ(shell(start(pod, sleeper("second")), look), files);
+  EXPECT_EQ(shell(id, look), files);
+}
+
+TEST_F(Restart, ADaemonWithoutDescriptorsSaysSoAndLosesNothing) {
+  node->stop_daemon(SIGTERM);
+  int failed = 0;
+  for (int few = 8; few <= 18; few += 2) {  // it serves with 20
+    auto out = node->run({"sh", "-c", "ulimit -n \"$0\" && exec timeout 20 \"$@\"", std::to_string(few),
+                          program("podshim"), "--config", node->config_file()},
+                         std::chrono::seconds(30));
+    if (out.exit_code == 0 || out.exit_code == 124) continue;  // it served until it was ended
+    failed++;
+    EXPECT_EQ(out.exit_code, 1) << few << ": " << out.err;
+    EXPECT_NE((out.out + out.err).find("cannot serve"), std::string::npos) << few << ": " << out.err;
+  }
+  EXPECT_GT(failed, 4);
+  ASSERT_TRUE(node->start_daemon()) << node->log();
+  start(run_pod(), sleeper("c"));
 }
 
 TEST_F(Restart, MonitorDeathEndsThePod) {

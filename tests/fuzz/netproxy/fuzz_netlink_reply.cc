@@ -19,6 +19,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   netproxy::touches_our_table(bytes, 1);
   while (auto message = netlink::next_message(bytes)) {
     netproxy::parse_table(*message);
+    std::vector<netproxy::Remembered> clients;
+    netproxy::parse_remembered(*message, {netproxy::SetKind::aff, Family::v4, 60}, clients);
+    netproxy::AffinityCheck check;
+    for (const auto& client : clients) check(client, {});
     netlink::parse_flow(*message);
   }
   return 0;

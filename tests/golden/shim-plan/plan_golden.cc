@@ -1,11 +1,11 @@
 // Whole plans as text against files. PODSHIM_UPDATE_GOLDEN=1 rewrites them; the diff is what a reviewer reads.
 // Filters are compiled code: they stand empty here, and are run instruction by instruction in
 // unit/shim-plan.
-#include <cstdlib>
-#include <fstream>
-#include <functional>
-#include <sstream>
+#include <sys/resource.h>
 
+#include <functional>
+
+#include "tests/golden/shim-plan/compare.h"
 #include "tests/unit/shim-plan/plan_fixture.h"
 
 namespace podshim::testing {
@@ -32,19 +32,6 @@ std::string text_of(const ExecPlan& plan) {
 template <typename Plan>
 std::string text_of(const Result<Plan>& plan) {
   return plan ? text_of(*plan) : "error: " + plan.error().text() + "\n";
-}
-
-void compare(const std::string& name, const std::string& got) {
-  const std::string path = std::string(PODSHIM_SOURCE_DIR) + "/tests/golden/shim-plan/" + name + ".txt";
-  if (std::getenv("PODSHIM_UPDATE_GOLDEN") != nullptr) {
-    std::ofstream(path) << got;
-    return;
-  }
-  std::ifstream file(path);
-  ASSERT_TRUE(file) << path << " is missing: run with PODSHIM_UPDATE_GOLDEN=1 and read it";
-  std::stringstream want;
-  want << file.rdbuf();
-  EXPECT_EQ(got, want.str()) << "differs from " << path << "; PODSHIM_UPDATE_GOLDEN=1 rewrites it";
 }
 
 void kubernetes_paths(SecurityContext& s) {
@@ -82,7 +69,7 @@ const Case kContainers[] = {
            {.container_path = "/etc/hosts", .host_path = "/var/lib/kubelet/pods/u/etc-hosts"},
            {.container_path = "/dev/termination-log", .host_path = "/var/lib/kubelet/pods/u/containers/main/1"}};
        c.config.pids_limit = 1024;
-       c.config.rlimits = {{"nofile", {1048576, 1048576}}};
+       c.config.rlimits = {{"nofile", {RLIMIT_NOFILE, 1048576, 1048576}}};
      }},
     {"container-privileged-v1",
      [](ContainerCase& c) {

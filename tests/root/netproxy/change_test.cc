@@ -57,20 +57,12 @@ class Loop {
   std::thread thread_;
 };
 
-class ChangeTest : public NetTest {
+class ChangeTest : public BackendsTest {
  protected:
-  void SetUp() override {
-    NetTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    for (int i = 0; i < 3; i++)
-      backends.push_back(add_pod("b" + std::to_string(i), "10.42.0." + std::to_string(2 + i)));
-    add_pod("client", "10.42.0.100", false);
-  }
   auto client() {
     return [this](const std::function<void()>& fn) { in("client", fn); };
   }
   static void sleep_ms(int ms) { std::this_thread::sleep_for(std::chrono::milliseconds(ms)); }
-  std::vector<std::string> backends;
 };
 
 TEST_F(ChangeTest, ARemovedEndpointGetsNothingAfterTheAcknowledgement) {
@@ -170,6 +162,22 @@ TEST_F(ChangeTest, AFlushByOthersIsMendedWithinASecond) {
   }
 }
 
+// A firewall's reload script may flush more than once.
+TEST_F(ChangeTest, AFewFlushesAfterEachOtherAreEachMendedWithinASecond) {
+  write_service({});
+  write_slice("web", {backends[0]});
+  start_proxy();
+  wait_endpoints("web", {backends[0]});
+  auto listed = [] { return sh("nft list map inet podshim svc_ip").text.find("default/web") != std::string::npos; };
+  for (int i = 1; i <= 3; i++) {
+    ASSERT_EQ(sh("nft flush ruleset").code, 0);
+    auto struck = SteadyClock::now();
+    while (!listed() && SteadyClock::now() - struck < std::chrono::seconds(5)) sleep_ms(5);
+    EXPECT_LT(std::chrono::duration_cast<std::chrono::milliseconds>(SteadyClock::now() - struck).count(), 1000)
+        << "flush " << i;
+  }
+}
+
 TEST_F(ChangeTest, AFightOverTheTableIsFoughtSlowly) {
   write_service({});
   write_slice("web", {backends[0]});
@@ -180,12 +188,31 @@ TEST_F(ChangeTest, AFightOverTheTableIsFoughtSlowly) {
   std::size_t built = 0;
   auto text = log();
   for (auto at = text.find("table built"); at != std::string::npos; at = text.find("table built", at + 1)) built++;
-  EXPECT_GE(built, 3U) << "the first, and two at once";
-  EXPECT_LE(built, 6U);
+  EXPECT_GE(built, 5U) << "the first, and four at once";
+  EXPECT_LE(built, 8U) << "then with pauses of 1 s, 2 s";
   // When the other gives up, the table is back after one pause more.
   auto listed = [] { return sh("nft list table inet podshim").code == 0; };
   for (int i = 0; i < 400 && !listed(); i++) sleep_ms(20);
   EXPECT_EQ(tcp_from("client", "10.43.0.1", 80).name, "b0");
+}
+
+TEST_F(ChangeTest, ChainsOfMoreEndpointsAreThereBeforeTheyAreNeeded) {
+  std::vector<std::string> addresses;
+  for (int i = 0; i < 14; i++) addresses.push_back("10.42.9." + std::to_string(i + 1));
+  auto there = [](int n) { return sh("nft list chain inet podshim ip_n" + std::to_string(n)).code == 0; };
+  write_service({});
+  write_slice("web", addresses);
+  start_proxy();
+  wait_endpoints("web", {addresses.begin(), addresses.end()});
+  for (int n : {1, 16, 18}) EXPECT_TRUE(there(n)) << n << " came with the table";
+  EXPECT_FALSE(there(19));
+  addresses.emplace_back("10.42.9.15");
+  write_slice("web", addresses);
+  for (int i = 0; i < 250 && !there(19); i++) sleep_ms(20);
+  EXPECT_TRUE(there(19)) << "in a quiet moment after the change";
+  sleep_ms(700);
+  EXPECT_FALSE(there(20));
+  EXPECT_EQ(log().find("changed by somebody else"), std::string::npos) << "our own change is no foreign one";
 }
 
 TEST_F(ChangeTest, AOneWayUdpSenderFollowsTheEndpoints) {
@@ -253,7 +280,7 @@ TEST_F(ChangeTest, UdpFlowsThatAreRightSurviveARestart) {
   for (int i = 0; i < 20; i++) udp_from("out", "192.0.2.1", 30053);
   auto entries = [] { return sh("conntrack -L -p udp 2>/dev/null | wc -l").text; };
   auto before = entries();
-  ASSERT_GE(std::stoi(before), 70);
+  ASSERT_GE(std::stoi(before), 60) << "of 70 questions; few may share a source port";
   stop_proxy();
   start_proxy();
   sleep_ms(500);  // the second look too

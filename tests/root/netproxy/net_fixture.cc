@@ -26,13 +26,32 @@ extern char** environ;
 namespace podshim::test {
 namespace {
 
+const std::string kPods = "10.42.0.0/16,2001:db8:42::/48";
 const std::string kProgram = std::string(PODSHIM_BUILD_DIR) + "/bin/netproxy";
 
-sockaddr_in to(const std::string& address, int port) {
-  sockaddr_in out{};
-  out.sin_family = AF_INET;
-  out.sin_port = htons(static_cast<std::uint16_t>(port));
-  ::inet_pton(AF_INET, address.c_str(), &out.sin_addr);
+// An address of either family.
+struct Peer {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+  int family() const { return storage.ss_family; }
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&storage); }
+};
+
+Peer to(const std::string& address, int port) {
+  Peer out;
+  if (address.find(':') == std::string::npos) {
+    auto* a = reinterpret_cast<sockaddr_in*>(&out.storage);
+    a->sin_family = AF_INET;
+    a->sin_port = htons(static_cast<std::uint16_t>(port));
+    ::inet_pton(AF_INET, address.c_str(), &a->sin_addr);
+    out.length = sizeof *a;
+  } else {
+    auto* a = reinterpret_cast<sockaddr_in6*>(&out.storage);
+    a->sin6_family = AF_INET6;
+    a->sin6_port = htons(static_cast<std::uint16_t>(port));
+    ::inet_pton(AF_INET6, address.c_str(), &a->sin6_addr);
+    out.length = sizeof *a;
+  }
   return out;
 }
 
@@ -42,25 +61,26 @@ void set_timeout(int fd, int ms) {
   ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof t);
 }
 
-std::string text_of(const sockaddr_in& a) {
-  char out[INET_ADDRSTRLEN];
-  return ::inet_ntop(AF_INET, &a.sin_addr, out, sizeof out);
+std::string text_of(const sockaddr_in6& a) {
+  char out[INET6_ADDRSTRLEN];
+  std::string text = ::inet_ntop(AF_INET6, &a.sin6_addr, out, sizeof out);
+  return text.starts_with("::ffff:") ? text.substr(7) : text;
 }
 
 // A Pod: one process, two sockets, in the namespace it was started in.
 [[noreturn]] void serve(const std::string& name, const Fd& ready) {
-  int tcp = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), udp = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  // Both families by one socket each.
+  int tcp = ::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0), udp = ::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   int on = 1;
   ::setsockopt(tcp, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  auto any = to("0.0.0.0", 8080);
-  if (::bind(tcp, reinterpret_cast<sockaddr*>(&any), sizeof any) != 0 || ::listen(tcp, 512) != 0 ||
-      ::bind(udp, reinterpret_cast<sockaddr*>(&any), sizeof any) != 0)
+  auto any = to("::", 8080);
+  if (::bind(tcp, any.get(), any.length) != 0 || ::listen(tcp, 512) != 0 || ::bind(udp, any.get(), any.length) != 0)
     ::_exit(1);
   if (::write(ready.get(), "r", 1) != 1) ::_exit(1);
   for (;;) {
     pollfd fds[] = {{tcp, POLLIN, 0}, {udp, POLLIN, 0}};
     if (::poll(fds, 2, -1) < 0) ::_exit(1);
-    sockaddr_in from{};
+    sockaddr_in6 from{};
     socklen_t length = sizeof from;
     char buffer[2048];
     if (fds[0].revents != 0) {
@@ -111,10 +131,10 @@ Output sh(const std::string& command) {
 
 Answer ask_tcp(const std::string& address, int port, int timeout_ms) {
   auto start = SteadyClock::now();
-  Fd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  set_timeout(fd.get(), timeout_ms);
   auto a = to(address, port);
-  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&a), sizeof a) != 0) return failed(start);
+  Fd fd(::socket(a.family(), SOCK_STREAM | SOCK_CLOEXEC, 0));
+  set_timeout(fd.get(), timeout_ms);
+  if (::connect(fd.get(), a.get(), a.length) != 0) return failed(start);
   const char request[] = "GET / HTTP/1.0\r\n\r\n";
   if (::send(fd.get(), request, sizeof request - 1, MSG_NOSIGNAL) < 0) return failed(start);
   std::string all;
@@ -131,11 +151,10 @@ Answer ask_tcp(const std::string& address, int port, int timeout_ms) {
 
 Answer ask_udp(const std::string& address, int port, int timeout_ms) {
   auto start = SteadyClock::now();
-  Fd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  set_timeout(fd.get(), timeout_ms);
   auto a = to(address, port);
-  if (::connect(fd.get(), reinterpret_cast<sockaddr*>(&a), sizeof a) != 0 || ::send(fd.get(), "?", 1, 0) < 0)
-    return failed(start);
+  Fd fd(::socket(a.family(), SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  set_timeout(fd.get(), timeout_ms);
+  if (::connect(fd.get(), a.get(), a.length) != 0 || ::send(fd.get(), "?", 1, 0) < 0) return failed(start);
   char buffer[2048];
   auto n = ::recv(fd.get(), buffer, sizeof buffer, 0);
   return n < 0 ? failed(start) : parse({buffer, static_cast<std::size_t>(n)}, start);
@@ -156,14 +175,23 @@ void NetTest::SetUp() {
   char name[] = "/tmp/podshim-netproxy.XXXXXX";
   dir = ::mkdtemp(name);
   std::filesystem::create_directories(dir + "/services");
-  auto made = sh(
-      "set -e; ip link set lo up; ip link add br0 type bridge; ip addr add 10.42.0.1/16 dev br0; ip link set br0 up\n"
-      "ip netns add out; ip link add up0 type veth peer name eth0 netns out\n"
-      "ip addr add 192.0.2.1/24 dev up0; ip link set up0 up; ip route add default via 192.0.2.100\n"
-      "ip -n out link set lo up; ip -n out addr add 192.0.2.100/24 dev eth0; ip -n out link set eth0 up\n"
-      "ip -n out route add 10.42.0.0/15 via 192.0.2.1\n"
-      "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables\n"
-      "echo 1 > /proc/sys/net/ipv4/conf/br0/route_localnet");
+  // The bridge's MAC is pinned: else it is that of a port, changes as Pods come, and Pods answer to the old one.
+  auto made =
+      sh("set -e; echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad\n"
+         "ip link set lo up; ip link add br0 address 02:00:00:00:00:01 type bridge; ip addr add 10.42.0.1/16 dev br0; "
+         "ip link set br0 up\n"
+         "ip netns add out; ip netns exec out sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'\n"
+         "ip link add up0 type veth peer name eth0 netns out\n"
+         "ip addr add 192.0.2.1/24 dev up0; ip link set up0 up; ip route add default via 192.0.2.100\n"
+         "ip -n out link set lo up; ip -n out addr add 192.0.2.100/24 dev eth0; ip -n out link set eth0 up\n"
+         "ip -n out route add 10.42.0.0/15 via 192.0.2.1; ip -n out route add 203.0.113.0/24 via 192.0.2.1\n"
+         "ip -n out addr add 192.0.2.101/24 dev eth0\n"
+         "ip addr add 2001:db8:42::1/64 dev br0 nodad; ip addr add 2001:db8::1/64 dev up0 nodad\n"
+         "ip -6 route add default via 2001:db8::100; ip -n out addr add 2001:db8::100/64 dev eth0 nodad\n"
+         "for r in 2001:db8:42::/48 2001:db8:43::/48 2001:db8:f::/48; do ip -n out route add $r via 2001:db8::1; done\n"
+         "echo 1 > /proc/sys/net/ipv6/conf/all/forwarding; echo 1 > /proc/sys/net/bridge/bridge-nf-call-ip6tables\n"
+         "echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/bridge/bridge-nf-call-iptables\n"
+         "echo 1 > /proc/sys/net/ipv4/conf/br0/route_localnet");
   ASSERT_EQ(made.code, 0) << made.text;
   pods.push_back("out");
 }
@@ -177,10 +205,15 @@ void NetTest::TearDown() {
 }
 
 std::string NetTest::add_pod(const std::string& name, const std::string& address, bool serves) {
-  auto made = sh("set -e; ip netns add " + name + "; ip link add v" + name + " type veth peer name eth0 netns " + name +
-                 "; ip link set v" + name + " master br0 up; bridge link set dev v" + name + " hairpin on\n" +
-                 "ip -n " + name + " link set lo up; ip -n " + name + " addr add " + address + "/16 dev eth0; ip -n " +
-                 name + " link set eth0 up; ip -n " + name + " route add default via 10.42.0.1");
+  // A link-local address must be there at once: what is forwarded is asked for from it.
+  auto made = sh("set -e; ip netns add " + name + "; ip netns exec " + name +
+                 " sh -c 'echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad'; ip link add v" + name +
+                 " type veth peer name eth0 netns " + name + "; ip link set v" + name +
+                 " master br0 up; bridge link set dev v" + name + " hairpin on\n" + "ip -n " + name +
+                 " link set lo up; ip -n " + name + " addr add " + address + "/16 dev eth0; ip -n " + name +
+                 " link set eth0 up; ip -n " + name + " route add default via 10.42.0.1\n" + "ip -n " + name +
+                 " addr add 2001:db8:42::" + address.substr(address.rfind('.') + 1) + "/64 dev eth0 nodad; ip -n " +
+                 name + " -6 route add default via 2001:db8:42::1");
   EXPECT_EQ(made.code, 0) << made.text;
   pods.push_back(name);
   if (!serves) return address;
@@ -241,24 +274,50 @@ void NetTest::write_service(const ServiceFile& s) {
       json::Value::object().set("name", "p").set("protocol", s.protocol).set("port", s.port).set("targetPort", 8080);
   if (s.node_port != 0) port.set("nodePort", s.node_port);
   auto spec = json::Value::object();
-  spec.set("type", s.node_port != 0 ? "NodePort" : "ClusterIP").set("clusterIP", s.vip);
+  bool balanced = !s.load_balancer.empty();
+  spec.set("type", balanced ? "LoadBalancer" : s.node_port != 0 ? "NodePort" : "ClusterIP").set("clusterIP", s.vip);
+  if (!s.vip6.empty()) spec.set("clusterIPs", json::Value::strings({s.vip, s.vip6}));
   spec.set("ports", json::Value::array().push(port));
+  if (!s.external.empty()) spec.set("externalIPs", json::Value::strings(s.external));
+  if (!s.ranges.empty()) spec.set("loadBalancerSourceRanges", json::Value::strings(s.ranges));
+  if (s.external_local) spec.set("externalTrafficPolicy", "Local");
+  if (s.internal_local) spec.set("internalTrafficPolicy", "Local");
+  if (s.health_port != 0) spec.set("healthCheckNodePort", s.health_port);
+  if (s.affinity != 0) {
+    auto client = json::Value::object().set("timeoutSeconds", s.affinity);
+    spec.set("sessionAffinity", "ClientIP");
+    spec.set("sessionAffinityConfig", json::Value::object().set("clientIP", client));
+  }
   auto doc = json::Value::object().set("apiVersion", "v1").set("kind", "Service");
   doc.set("metadata", json::Value::object().set("name", s.name)).set("spec", spec);
+  if (balanced) {
+    auto ingress = json::Value::array();
+    for (const auto& ip : s.load_balancer) ingress.push(json::Value::object().set("ip", ip));
+    doc.set("status",
+            json::Value::object().set("loadBalancer", json::Value::object().set("ingress", std::move(ingress))));
+  }
   ASSERT_TRUE(sys::write_file_atomic(dir + "/services/" + s.name + ".json", json::dump(doc)));
 }
 
 void NetTest::write_slice(const std::string& service, const std::vector<std::string>& addresses,
-                          const std::string& protocol) {
+                          const std::string& protocol, const std::map<std::string, std::string>& nodes) {
+  bool v6 = !addresses.empty() && addresses.front().find(':') != std::string::npos;
   auto endpoints = json::Value::array();
-  for (const auto& a : addresses) endpoints.push(json::Value::object().set("addresses", json::Value::strings({a})));
+  for (const auto& a : addresses) {
+    auto endpoint = json::Value::object().set("addresses", json::Value::strings({a}));
+    auto node = nodes.find(a);
+    endpoint.set("nodeName", node != nodes.end() ? node->second : "node");
+    endpoints.push(endpoint);
+  }
   auto labels = json::Value::object().set("kubernetes.io/service-name", service);
   auto port = json::Value::object().set("name", "p").set("protocol", protocol).set("port", 8080);
   auto doc = json::Value::object().set("apiVersion", "discovery.k8s.io/v1").set("kind", "EndpointSlice");
-  doc.set("metadata", json::Value::object().set("name", service + "-1").set("labels", labels))
-      .set("addressType", "IPv4");
+  auto name = service + (v6 ? "-6" : "-1");
+  doc.set("metadata", json::Value::object().set("name", name).set("labels", labels))
+      .set("addressType", v6 ? "IPv6" : "IPv4");
   doc.set("endpoints", endpoints).set("ports", json::Value::array().push(port));
-  ASSERT_TRUE(sys::write_file_atomic(dir + "/services/" + service + "-slice.json", json::dump(doc)));
+  auto file = service + (v6 ? "-slice6.json" : "-slice.json");
+  ASSERT_TRUE(sys::write_file_atomic(dir + "/services/" + file, json::dump(doc)));
 }
 
 void NetTest::remove_file(const std::string& name) { ASSERT_TRUE(sys::remove_file(dir + "/services/" + name)); }
@@ -269,8 +328,8 @@ void NetTest::start_proxy() {
   posix_spawn_file_actions_t actions;
   ::posix_spawn_file_actions_init(&actions);
   ::posix_spawn_file_actions_addopen(&actions, 2, log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
-  std::vector<std::string> arguments = {kProgram,    "--source",    source, "--status-file",
-                                        status_file, "--node-name", "node"};
+  std::vector<std::string> arguments = {kProgram, "--source",       source, "--status-file", status_file, "--node-name",
+                                        "node",   "--cluster-cidr", kPods};
   std::vector<char*> argv;
   for (auto& a : arguments) argv.push_back(a.data());
   argv.push_back(nullptr);
@@ -317,11 +376,21 @@ SteadyClock::time_point NetTest::wait_endpoints(const std::string& service, cons
   return SteadyClock::now();
 }
 
+std::string NetTest::command() const {
+  return kProgram + " --source " + dir + "/services --status-file " + dir + "/status.json";
+}
+
 Output NetTest::proxy_once(const std::string& arguments) {
-  return sh(kProgram + " --source " + dir + "/services --status-file " + dir + "/status.json " + arguments + " 2>>" +
-            dir + "/log");
+  return sh(command() + " " + arguments + " 2>>" + dir + "/log");
 }
 
 std::string NetTest::log() { return sys::read_file(dir + "/log").value_or(""); }
+
+void BackendsTest::SetUp() {
+  NetTest::SetUp();
+  if (IsSkipped() || HasFatalFailure()) return;
+  for (int i = 0; i < 3; i++) backends.push_back(add_pod("b" + std::to_string(i), "10.42.0." + std::to_string(2 + i)));
+  add_pod("client", "10.42.0.100", false);
+}
 
 }  // namespace podshim::test

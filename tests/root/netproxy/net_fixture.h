@@ -1,6 +1,7 @@
 // A node in a network namespace of the test's own, with namespaces as Pods on a bridge and one as the outside
-// (tests/addresses.md). The test program lives in a private mount namespace too, so that nothing outlives it, whatever
-// happens. Needs root. Pods serve HTTP and UDP on port 8080: each answer is "<name> <client's address>".
+// (tests/addresses.md), in both families: 10.42.0.7 is 2001:db8:42::7 too. The test program lives in a private mount
+// namespace too, so that nothing outlives it, whatever happens. Needs root. Pods serve HTTP and UDP on port 8080: each
+// answer is "<name> <client's address>".
 #pragma once
 
 #include <gtest/gtest.h>
@@ -55,10 +56,14 @@ class NetTest : public testing::Test {
   struct ServiceFile {
     std::string name = "web", vip = "10.43.0.1", protocol = "TCP";
     int port = 80, node_port = 0;
+    std::string vip6;
+    std::vector<std::string> load_balancer, external, ranges;
+    bool external_local = false, internal_local = false;
+    int affinity = 0, health_port = 0;
   };
   void write_service(const ServiceFile& s);
   void write_slice(const std::string& service, const std::vector<std::string>& addresses,
-                   const std::string& protocol = "TCP");
+                   const std::string& protocol = "TCP", const std::map<std::string, std::string>& nodes = {});
   void remove_file(const std::string& name);
 
   void start_proxy();
@@ -66,6 +71,7 @@ class NetTest : public testing::Test {
   // Waits until the kernel acknowledged exactly these addresses for the Service; returns when that was (status file).
   SteadyClock::time_point wait_endpoints(const std::string& service, const std::set<std::string>& addresses);
   json::Value status();
+  std::string command() const;  // the program with its directories
   Output proxy_once(const std::string& arguments);
   std::string log();
 
@@ -73,6 +79,13 @@ class NetTest : public testing::Test {
   int proxy_pid = 0;
   std::map<std::string, int> servers;  // pid by Pod
   std::vector<std::string> pods;
+};
+
+// Three Pods that answer, and one that only asks.
+class BackendsTest : public NetTest {
+ protected:
+  void SetUp() override;
+  std::vector<std::string> backends;
 };
 
 }  // namespace podshim::test

@@ -6,17 +6,7 @@
 namespace podshim::test {
 namespace {
 
-class TrafficTest : public NetTest {
- protected:
-  void SetUp() override {
-    NetTest::SetUp();
-    if (IsSkipped() || HasFatalFailure()) return;
-    for (int i = 0; i < 3; i++)
-      backends.push_back(add_pod("b" + std::to_string(i), "10.42.0." + std::to_string(2 + i)));
-    add_pod("client", "10.42.0.100", false);
-  }
-  std::vector<std::string> backends;
-};
+class TrafficTest : public BackendsTest {};
 
 TEST_F(TrafficTest, SixHundredConnectionsSpreadEvenly) {
   write_service({.node_port = 30080});
@@ -93,6 +83,61 @@ TEST_F(TrafficTest, NodePortOnEveryLocalAddress) {
   EXPECT_EQ(tcp_from("out", "10.43.0.1", 80).name, "b0") << "a front from outside";
 }
 
+TEST_F(TrafficTest, NodePortsOnlyAtTheAddressesThatAreGiven) {
+  write_service({.node_port = 30080});
+  write_slice("web", {backends[0]});
+  struct Case {
+    const char* option;
+    std::map<std::string, bool> serves;
+  };
+  const Case cases[] = {
+      {"--node-ip 192.0.2.1", {{"192.0.2.1", true}, {"10.42.0.1", false}, {"127.0.0.1", true}}},
+      {"--node-port-addresses 10.42.0.0/16,2001:db8::/64",
+       {{"192.0.2.1", false}, {"10.42.0.1", true}, {"127.0.0.1", false}, {"2001:db8:42::1", false}}},
+      {"--node-port-addresses 0.0.0.0/0", {{"192.0.2.1", true}, {"10.42.0.1", true}, {"127.0.0.1", true}}},
+  };
+  for (const auto& c : cases) {
+    ASSERT_EQ(proxy_once(std::string("--cluster-cidr 10.42.0.0/16 --once ") + c.option).code, 0) << log();
+    for (const auto& [address, serves] : c.serves) {
+      auto answer = tcp_from("", address, 30080);
+      EXPECT_EQ(answer.error, serves ? 0 : ECONNREFUSED) << c.option << ": " << address;
+      if (address.starts_with("127.")) continue;
+      answer = tcp_from("out", address, 30080);
+      EXPECT_EQ(answer.error, serves ? 0 : ECONNREFUSED) << c.option << ": " << address << " from outside";
+      auto host = address.find(':') == std::string::npos ? address : "[" + address + "]";
+      auto explained = [&](const std::string& options) {
+        auto told = proxy_once(options + " explain " + host + ":30080");
+        EXPECT_EQ(told.code, serves ? 0 : 1) << options << ": " << told.text;
+      };
+      // By what the running one has, whatever its own options say; without a status file by these.
+      explained("");
+      explained("--node-ip 192.0.2.7");
+      const auto file = dir + "/status.json";
+      ASSERT_EQ(::rename(file.c_str(), (file + "-").c_str()), 0);
+      explained(c.option);
+      ASSERT_EQ(::rename((file + "-").c_str(), file.c_str()), 0);
+    }
+    // Beside the options it has no effect, and that is said.
+    EXPECT_EQ(proxy_once("--once --dry-run --node-ip 192.0.2.1 --node-port-addresses 10.0.0.0/8").code, 2);
+    EXPECT_EQ(proxy_once("--once --dry-run --node-port-addresses 10.0.0.1/8").code, 2);
+    // What nft lists, it loads.
+    auto again = sh("nft list ruleset > " + dir + "/t.nft && nft flush ruleset && nft -f " + dir + "/t.nft");
+    EXPECT_EQ(again.code, 0) << again.text;
+  }
+}
+
+TEST_F(TrafficTest, ExplainSaysWhatItMisses) {
+  auto told = sh(command() + " explain 10.43.0.10 2>&1");
+  EXPECT_EQ(told.code, 2) << told.text;
+  EXPECT_EQ(told.text, "netproxy: invalid explain: \"10.43.0.10\" is neither ADDRESS:PORT nor a Service\n");
+  sh("rm -rf " + dir + "/services");
+  told = sh(command() + " explain 10.43.0.10:80 2>&1");
+  EXPECT_EQ(told.code, 1) << told.text;
+  EXPECT_NE(told.text.find("netproxy: read " + dir + "/services: ENOENT: give the --config or --source of the running"),
+            std::string::npos)
+      << told.text;
+}
+
 TEST_F(TrafficTest, NoEndpointIsRefusedAtOnce) {
   write_service({.node_port = 30080});
   write_service({.name = "dns", .vip = "10.43.0.10", .protocol = "UDP", .port = 53});
@@ -127,9 +172,18 @@ TEST_F(TrafficTest, WithoutBridgeNetfilterPodsOfOneBridgeTimeOutAndDoctorSaysSo)
   EXPECT_EQ(tcp_from("client", "10.43.0.1", 80).error, ETIMEDOUT) << "this is why it is checked";
   auto doctor = proxy_once("doctor");
   EXPECT_EQ(doctor.code, 1);
-  EXPECT_NE(doctor.text.find("BAD  bridge-nf-call-iptables: net.bridge.bridge-nf-call-iptables is 0"),
+  EXPECT_NE(doctor.text.find("BAD  same-bridge: Pods of bridge br0 cannot reach each other through a Service: "
+                             "net.bridge.bridge-nf-call-iptables is 0"),
             std::string::npos)
       << doctor.text;
+  // A bridge that hands its own frames to the IP hooks needs no sysctl, and is not complained of.
+  ASSERT_EQ(sh("ip link set br0 type bridge nf_call_iptables 1").code, 0);
+  EXPECT_EQ(tcp_from("client", "10.43.0.1", 80).name, "b0");
+  EXPECT_EQ(proxy_once("doctor").code, 0) << proxy_once("doctor").text;
+  std::ofstream("/proc/sys/net/ipv4/conf/up0/forwarding") << 0;
+  doctor = proxy_once("doctor");
+  EXPECT_EQ(doctor.code, 1);
+  EXPECT_NE(doctor.text.find("BAD  forwarding: net.ipv4.conf.up0.forwarding is 0"), std::string::npos) << doctor.text;
 }
 
 }  // namespace

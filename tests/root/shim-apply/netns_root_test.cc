@@ -153,12 +153,12 @@ TEST_F(NetnsRoot, BidirectionalNeedsASharedMount) {
               ContainerSpec container;
               container.mounts = {
                   {.container_path = "/m", .host_path = dir, .propagation = Mount::Propagation::bidirectional}};
-              auto refused = check_mount_sources(sandbox, container, {});
+              auto refused = mount_looks(sandbox, container, {})->at(0).look();
               if (refused || refused.error().subject != "config.mounts[0].propagation")
                 return "a private mount was taken";
               if (::mount(dir.c_str(), dir.c_str(), nullptr, MS_BIND, nullptr) != 0) return "bind";
               if (::mount("", dir.c_str(), nullptr, MS_SHARED, nullptr) != 0) return "shared";
-              auto taken = check_mount_sources(sandbox, container, {});
+              auto taken = mount_looks(sandbox, container, {})->at(0).look();
               return taken ? "" : taken.error().text();
             }),
             "");

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
+#include <thread>
 
 #include "common/json.h"
 #include "common/sys/file.h"
@@ -45,7 +46,8 @@ class Crictl : public ServerTest {
 
   void write(const std::string& name, const std::string& text) { std::ofstream(dir + "/" + name) << text; }
 
-  Output run(std::vector<std::string> arguments) {
+  // `input` becomes standard input.
+  Output run(std::vector<std::string> arguments, const std::string& input = "/dev/null") {
     arguments.insert(arguments.begin(),
                      {program, "--config", dir + "/none.yaml", "--runtime-endpoint", "unix://" + socket,
                       "--image-endpoint", "unix://" + socket, "--timeout", "20s"});
@@ -55,11 +57,17 @@ class Crictl : public ServerTest {
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 1, file.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
+    posix_spawn_file_actions_addopen(&actions, 0, input.c_str(), O_RDONLY, 0);
+    if (in_terminal) {
+      std::string line;
+      for (const auto& a : arguments) line += a + " ";
+      arguments = {"/usr/bin/script", "-qec", line, "/dev/null"};
+    }
     std::vector<char*> argv;
     for (auto& a : arguments) argv.push_back(a.data());
     argv.push_back(nullptr);
     pid_t pid = 0;
-    const int err = ::posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), environ);
+    const int err = ::posix_spawn(&pid, arguments[0].c_str(), &actions, nullptr, argv.data(), environ);
     posix_spawn_file_actions_destroy(&actions);
     EXPECT_EQ(err, 0);
     int status = 0;
@@ -74,6 +82,7 @@ class Crictl : public ServerTest {
     return out.text;
   }
   std::string program;
+  bool in_terminal = false;
 };
 
 TEST_F(Crictl, LifeOfAPod) {
@@ -135,6 +144,36 @@ TEST_F(Crictl, Images) {
   EXPECT_EQ(word({"images", "-q"}), "");
 }
 
+TEST_F(Crictl, StreamsOverBothTransports) {
+  write("shell.json", R"({"metadata":{"name":"shell"},"image":{"image":"example.com/app:1"},"stdin":true,"linux":{}})");
+  const auto pod = word({"runp", dir + "/pod.json"});
+  const auto container = word({"create", pod, dir + "/shell.json", dir + "/pod.json"});
+  ASSERT_EQ(run({"start", container}).code, 0);
+  for (const std::string transport : {"spdy", "websocket"}) {
+    SCOPED_TRACE(transport);
+    const auto exec = [&](std::vector<std::string> command, const std::string& input = "/dev/null") {
+      command.insert(command.begin(), {"exec", "--transport", transport});
+      return run(std::move(command), input);
+    };
+    const auto both = exec({container, "sh", "-c", "echo out; echo err >&2"}).text;
+    EXPECT_TRUE(both == "out\nerr\n" || both == "err\nout\n") << both;  // two streams have no order
+    const auto failed = exec({container, "sh", "-c", "exit 7"});
+    EXPECT_NE(failed.code, 0);
+    EXPECT_NE(failed.text.find("7"), std::string::npos) << failed.text;
+    in_terminal = true;  // crictl wants one itself
+    const auto tty = exec({"-it", container, "sh", "-c", "'test -t 1 && echo tty'"});
+    in_terminal = false;
+    EXPECT_NE(tty.text.find("tty\r\n"), std::string::npos) << tty.text;
+    const auto missing = exec({container, "/no/such"});
+    EXPECT_NE(missing.text.find("exec /no/such: ENOENT"), std::string::npos) << missing.text;
+    write("input", "one\ntwo\n");
+    EXPECT_EQ(exec({"-i", container, "wc", "-l"}, dir + "/input").text, "2\n");
+    write("script", "echo attached\nexit\n");
+    const auto attached = run({"attach", "--transport", transport, "-i", container}, dir + "/script");
+    EXPECT_NE(attached.text.find("attached\n"), std::string::npos) << attached.text;
+  }
+}
+
 TEST_F(Crictl, BadInputIsToldByField) {
   write("bad.json", R"({"metadata":{"name":"web","uid":"u1","namespace":"default"},
     "port_mappings":[{"container_port":80,"host_port":70000}]})");
@@ -143,6 +182,40 @@ TEST_F(Crictl, BadInputIsToldByField) {
   EXPECT_NE(out.text.find("config.port_mappings[0].host_port"), std::string::npos) << out.text;
   EXPECT_NE(out.text.find("70000"), std::string::npos) << out.text;
   EXPECT_EQ(word({"pods", "-q"}), "");
+}
+
+// `crictl events` follows a Pod's life. Each event is awaited before the next is made: a late reader gets fewer.
+TEST_F(Crictl, Events) {
+  std::thread events([&] { run({"events", "--output", "json"}); });
+  const auto until = [](auto&& done) {
+    for (int i = 0; i < 4000 && !done(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return done();
+  };
+  const auto told = [&](const std::string& type, int times) {
+    return until([&] {
+      const std::string text = sys::read_file(dir + "/out").value_or("");
+      int count = 0;
+      for (auto at = text.find(type); at != std::string::npos; at = text.find(type, at + 1)) count++;
+      return count == times;
+    });
+  };
+  EXPECT_TRUE(until([&] { return runtime.events().subscribers() == 1; }));
+  const auto pod = runtime.run_sandbox({.metadata = {.name = "web", .uid = "u", .name_space = "d"}})->str();
+  EXPECT_TRUE(told("CONTAINER_STARTED_EVENT", 1));
+  const auto id = runtime.create_container(pod, {.metadata = {.name = "app"}, .image = "example.com/app:1"})->str();
+  EXPECT_TRUE(told("CONTAINER_CREATED_EVENT", 2));
+  EXPECT_TRUE(runtime.start_container(id).has_value());
+  EXPECT_TRUE(told("CONTAINER_STARTED_EVENT", 2));
+  EXPECT_TRUE(runtime.stop_container(id, std::chrono::seconds(0)).has_value());
+  EXPECT_TRUE(told("CONTAINER_STOPPED_EVENT", 1));
+  EXPECT_TRUE(runtime.remove_container(id).has_value());
+  EXPECT_TRUE(told("CONTAINER_DELETED_EVENT", 1));
+  EXPECT_TRUE(runtime.remove_sandbox(pod).has_value());
+  EXPECT_TRUE(told("CONTAINER_DELETED_EVENT", 2));
+  EXPECT_TRUE(told(id, 4 + 3));  // its own events, and its statuses in the first three
+  EXPECT_TRUE(server->stop(std::chrono::seconds(10)));
+  server.reset();  // ends the stream, and crictl with it
+  events.join();
 }
 
 }  // namespace

@@ -109,18 +109,11 @@ TEST_F(Grpc, AnsweredFieldsOfVersionStatusAndRuntimeConfig) {
 }
 
 TEST_F(Grpc, WhatIsNotServedSaysSoByName) {
-  v1::ExecResponse exec;
-  auto status = call(&v1::RuntimeService::Stub::Exec, v1::ExecRequest(), &exec);
+  v1::CheckpointContainerResponse checkpoint;
+  auto status = call(&v1::RuntimeService::Stub::CheckpointContainer, v1::CheckpointContainerRequest(), &checkpoint);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_NE(status.error_message().find("/runtime.v1.RuntimeService/Exec"), std::string::npos)
+  EXPECT_NE(status.error_message().find("/runtime.v1.RuntimeService/CheckpointContainer"), std::string::npos)
       << status.error_message();
-  grpc::ClientContext context;
-  auto stream = stub->GetContainerEvents(&context, v1::GetEventsRequest());
-  v1::ContainerEventResponse event;
-  EXPECT_FALSE(stream->Read(&event));
-  status = stream->Finish();
-  EXPECT_EQ(status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_NE(status.error_message().find("GetContainerEvents"), std::string::npos) << status.error_message();
 }
 
 TEST_F(Grpc, ErrorsCarryCodeFieldAndValue) {
@@ -231,6 +224,56 @@ TEST_F(Grpc, StopDoesNotWaitForWhatWaitsByRequest) {
   client.join();
 }
 
+// CRI: 0 for what was read for the answer, else when it was, in nanoseconds.
+TEST_F(Grpc, MetricsTellWhenTheyWereReadIfNotNow) {
+  run_container(run_pod("web"), "app");
+  v1::ListPodSandboxMetricsResponse response;
+  ASSERT_TRUE(
+      call(&v1::RuntimeService::Stub::ListPodSandboxMetrics, v1::ListPodSandboxMetricsRequest(), &response).ok());
+  ASSERT_EQ(response.pod_metrics_size(), 1);
+  ASSERT_EQ(response.pod_metrics(0).container_metrics_size(), 1);
+  EXPECT_GT(response.pod_metrics(0).metrics_size(), 0);
+  for (const auto& metric : response.pod_metrics(0).metrics()) EXPECT_EQ(metric.timestamp(), 0) << metric.name();
+  int layers = 0;
+  for (const auto& metric : response.pod_metrics(0).container_metrics(0).metrics()) {
+    const bool layer = metric.name() == "container_fs_usage_bytes";
+    layers += layer ? 1 : 0;
+    if (layer) {
+      EXPECT_GT(metric.timestamp(), 1'600'000'000'000'000'000);
+    } else {
+      EXPECT_EQ(metric.timestamp(), 0) << metric.name();
+    }
+  }
+  EXPECT_EQ(layers, 1);
+}
+
+TEST_F(Grpc, AttachAsksForNoTerminalThatIsNotThere) {
+  const auto pod = run_pod("web");
+  const auto plain = run_container(pod, "plain");
+  const auto terminal = runtime.create_container(
+      pod, {.metadata = {.name = "terminal"}, .image = "example.com/app:1", .stdin_open = true, .tty = true});
+  ASSERT_TRUE(terminal && runtime.start_container(terminal->str()));
+  const auto attach = [&](const std::string& id, bool tty) {
+    v1::AttachRequest request;
+    request.set_container_id(id);
+    request.set_stdin(true);  // which `plain` has not: its output is there to see
+    request.set_stdout(true);
+    request.set_stderr(!tty);
+    request.set_tty(tty);
+    v1::AttachResponse response;
+    const auto status = call(&v1::RuntimeService::Stub::Attach, request, &response);
+    EXPECT_EQ(status.ok(), response.url().starts_with("http")) << response.url();
+    return status;
+  };
+  const auto refused = attach(plain, true);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(refused.error_message().find("invalid tty: is set, but the container has no terminal"), std::string::npos)
+      << refused.error_message();
+  EXPECT_NE(refused.error_message().find(plain), std::string::npos) << refused.error_message();
+  EXPECT_TRUE(attach(plain, false).ok());
+  for (const bool tty : {true, false}) EXPECT_TRUE(attach(terminal->str(), tty).ok()) << tty;
+}
+
 TEST_F(Grpc, PullAnswersForImagesThatAreHere) {
   v1::PullImageRequest request;
   request.mutable_image()->set_image("example.com/app:1");
@@ -257,6 +300,41 @@ TEST_F(Grpc, AdminAnswers) {
   EXPECT_EQ(admin.import_images({"archive.tar"}).error().kind, ErrorKind::invalid_argument);
   EXPECT_TRUE(admin.remove_image("example.com/app:1").has_value());
   EXPECT_EQ(admin.status()->images, 0u);
+}
+
+TEST_F(Grpc, TimelinesAreFoundByIdPrefixAndName) {
+  const auto pod = run_pod("web"), other = run_pod("other");
+  const auto id = run_container(pod, "app");
+  cri::AdminClient admin(socket);
+  std::string unique = pod;
+  while (unique.size() > 1 && !other.starts_with(unique.substr(0, unique.size() - 1))) unique.pop_back();
+  for (const auto& name : {pod, unique, std::string("default/web")}) {
+    const auto found = admin.timeline(name);
+    ASSERT_TRUE(found.has_value()) << found.error().text();
+    EXPECT_EQ(found->sandbox, pod);
+    ASSERT_EQ(found->operations.size(), 2u);
+    EXPECT_EQ(found->operations[0].operation, "RunPodSandbox");
+    ASSERT_EQ(found->operations[0].stages.size(), 3u);
+    EXPECT_EQ(found->operations[0].stages[2].name, "cni/bridge");
+    EXPECT_EQ(found->operations[0].stages[2].took, std::chrono::microseconds(300));
+    EXPECT_EQ(found->operations[1].name, "app");
+    EXPECT_EQ(found->operations[1].container, id);
+  }
+  EXPECT_EQ(admin.timeline("default/none").error().kind, ErrorKind::not_found);
+  EXPECT_EQ(admin.timeline("none").error().kind, ErrorKind::not_found);
+  v1::ContainerStatusRequest request;
+  request.set_container_id(id);
+  request.set_verbose(true);
+  v1::ContainerStatusResponse response;
+  ASSERT_TRUE(call(&v1::RuntimeService::Stub::ContainerStatus, request, &response).ok());
+  EXPECT_NE(response.info().at("timeline").find("\"operation\":\"StartContainer\""), std::string::npos);
+  EXPECT_EQ(response.info().at("timeline").find("RunPodSandbox"), std::string::npos);
+  v1::PodSandboxStatusRequest of_pod;
+  of_pod.set_pod_sandbox_id(pod);
+  of_pod.set_verbose(true);
+  v1::PodSandboxStatusResponse answer;
+  ASSERT_TRUE(call(&v1::RuntimeService::Stub::PodSandboxStatus, of_pod, &answer).ok());
+  EXPECT_NE(answer.info().at("timeline").find("\"name\":\"cni/bridge\""), std::string::npos);
 }
 
 TEST(AdminClient, SaysThatNobodyAnswers) {

@@ -14,6 +14,7 @@
 #include "common/sys/file.h"
 #include "layout_builder.h"
 #include "shim/image/disk_store.h"
+#include "tests/support/long_run.h"
 
 namespace podshim::image::test {
 namespace {
@@ -47,8 +48,7 @@ TEST(Kill, OnlyWholeImagesAreListed) {
       trees[got->front().id] = read_tree(fd_path((*store)->mount_readonly(got->front(), dir).value()));
     }
   }
-  const char* many = std::getenv("PODSHIM_LONG");
-  int rounds = many != nullptr && *many != '\0' ? 200 : 12, listed = 0;
+  int rounds = podshim::test::long_run() ? 200 : 12, listed = 0;
   std::mt19937 random(std::random_device{}());
   for (int round = 0; round < rounds; round++) {
     pid_t child = ::fork();

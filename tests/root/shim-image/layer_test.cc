@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <set>
+#include <sstream>
 
 #include "common/sys/file.h"
 #include "layout_builder.h"
@@ -271,6 +272,15 @@ TEST(Layer, BombsEndAtTheLimits) {
   }
 }
 
+// Mounts in this process's table that have to do with `dir`: at it, or with an upper in it.
+std::string mounts_of(const std::string& dir) {
+  std::istringstream table(read_text("/proc/self/mountinfo"));
+  std::string out;
+  for (std::string line; std::getline(table, line);)
+    if (line.find(dir) != std::string::npos) out += line + "\n";
+  return out;
+}
+
 TEST(Layer, FortyAndMoreFitOnEveryKernel) {
   struct Case {
     int layers;
@@ -291,10 +301,9 @@ TEST(Layer, FortyAndMoreFitOnEveryKernel) {
     ASSERT_TRUE(image) << image.error().text();
     std::string dir = f.tmp / "c";
     ASSERT_EQ(::mkdir(dir.c_str(), 0700), 0);
-    std::string before = read_text("/proc/self/mountinfo");
     auto root = f.store->mount_rootfs(*image, dir);
     ASSERT_EQ(root.has_value(), c.ok) << root.error().text();
-    EXPECT_EQ(read_text("/proc/self/mountinfo"), before) << "no mount table grew";
+    EXPECT_EQ(mounts_of(f.tmp.path()), "") << "a mount table grew";
     if (!root) {
       EXPECT_NE(root.error().text().find("210 layers"), std::string::npos) << root.error().text();
       continue;
@@ -309,6 +318,31 @@ TEST(Layer, FortyAndMoreFitOnEveryKernel) {
     EXPECT_NE(::open((fd_path(*readonly) + "/w").c_str(), O_CREAT | O_WRONLY, 0600), 0);
     EXPECT_EQ(errno, EROFS);
   }
+}
+
+// A sub path of an image: links resolve inside it, what is not there is said, and it outlives the view it came from.
+TEST(Layer, ASubPathOfAnImageIsAMountOfItsOwn) {
+  Fixture f({}, false);
+  auto image = f.import({make_tar({{.path = "etc", .type = S_IFDIR, .mode = 0755},
+                                   {.path = "etc/passwd", .data = "users"},
+                                   {.path = "link", .type = S_IFLNK, .data = "/etc"},
+                                   {.path = "out", .type = S_IFLNK, .data = "../../../../proc"}})});
+  ASSERT_TRUE(image) << image.error().text();
+  std::string dir = f.tmp / "c";
+  ASSERT_EQ(::mkdir(dir.c_str(), 0700), 0);
+  for (const char* path : {"etc", "/etc", "link", "etc/../link/"}) {
+    auto mount = f.store->mount_readonly(*image, dir, path);
+    ASSERT_TRUE(mount) << path << ": " << mount.error().text();
+    EXPECT_EQ(read_text(fd_path(*mount) + "/passwd"), "users") << path;
+    EXPECT_NE(::open((fd_path(*mount) + "/w").c_str(), O_CREAT | O_WRONLY, 0600), 0);
+    EXPECT_EQ(errno, EROFS);
+  }
+  for (const char* path : {"none", "out", "etc/passwd/x"}) {
+    auto mount = f.store->mount_readonly(*image, dir, path);
+    ASSERT_FALSE(mount) << path;
+    EXPECT_TRUE(mount.error().is(ENOENT) || mount.error().is(ENOTDIR)) << mount.error().text();
+  }
+  EXPECT_EQ(mounts_of(f.tmp.path()), "") << "a mount table grew";
 }
 
 TEST(Layer, AContainerDirectoryMayHaveAnyName) {

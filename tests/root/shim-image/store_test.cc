@@ -237,6 +237,20 @@ TEST(Store, AnswersAreTheSameAfterARestartAndARebuild) {
   }
 }
 
+TEST(Store, TheIndexFollowsTheRecordsAfterAStart) {
+  TempDir tmp;
+  std::string index;
+  {
+    Store store = open_store(tmp / "images");
+    ASSERT_TRUE(store->import(images_dir() + "/multi.tar"));
+    index = read_text(tmp / "images/index.json");
+    EXPECT_NE(index.find("podshim.dev/multi:1"), std::string::npos) << index;
+  }
+  write_text(tmp / "images/index.json", R"({"manifests":[]})");  // a kill came between the record and the name
+  Store store = open_store(tmp / "images");
+  EXPECT_EQ(read_text(tmp / "images/index.json"), index);
+}
+
 TEST(Store, ARebuildUnpacksLostLayersFromTheirBlobs) {
   TempDir tmp;
   std::vector<Image> before;

@@ -22,8 +22,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kApplets[] = {"sh", "sleep", "echo", "cat",   "ls",  "true",  "false", "hostname", "id", "ps",
-                                    "ip", "kill",  "dd",   "touch", "yes", "mkdir", "wget",  "nc",       "seq"};
+constexpr const char* kApplets[] = {"sh",   "sleep", "echo", "cat",  "ls",   "true",  "false", "hostname",
+                                    "id",   "ps",    "ip",   "kill", "dd",   "touch", "yes",   "mkdir",
+                                    "wget", "nc",    "seq",  "tty",  "stty", "grep"};
 
 // One image of one layer; the real store has its own tests.
 class OneImage : public ImageStore {
@@ -218,8 +219,12 @@ ContainerId LifecycleTest::launch(const SandboxId& sandbox, const ContainerSpec&
 }
 
 ContainerView LifecycleTest::wait_exit(const ContainerId& id, std::chrono::seconds patience) {
-  EXPECT_TRUE(
-      eventually([&] { return runtime->container(id.str()).value()->state == ContainerState::exited; }, patience));
+  EXPECT_TRUE(eventually(
+      [&] {
+        runtime->settle_lost_exits();  // as housekeeping does
+        return runtime->container(id.str()).value()->state == ContainerState::exited;
+      },
+      patience));
   return *runtime->container(id.str()).value();
 }
 
@@ -276,6 +281,16 @@ bool LifecycleTest::eventually(const std::function<bool()>& holds, std::chrono::
   return true;
 }
 
+std::size_t LifecycleTest::exec_leaves(const ContainerId& id) const {
+  const std::string root =
+      facts.cgroup == CgroupVersion::v2 ? facts.cgroup_v2_root : facts.cgroup_v1_mounts.find("freezer")->second;
+  std::size_t count = 0;
+  for (const auto& name : sys::list_dir(root + cgroup_parent + "/podshim-" + instance + "-" + id.str())
+                              .value_or(std::vector<std::string>{}))
+    count += name.starts_with("exec") ? 1 : 0;
+  return count;
+}
+
 std::vector<std::string> LifecycleTest::leftovers() const {
   std::vector<std::string> out;
   auto take = [&](const std::string& what, const std::string& in) {
@@ -286,8 +301,9 @@ std::vector<std::string> LifecycleTest::leftovers() const {
   take("container record", dir + "/root/containers");
   take("sandbox state", dir + "/state/sandboxes");
   take("exit record", dir + "/state/exits");
-  for (const auto& name : sys::list_dir(dir + "/ipam/life").value_or(std::vector<std::string>{}))
-    if (IpAddress::parse(name)) out.push_back("address " + name);
+  take("kill", dir + "/state/kills");
+  const auto leases = sys::read_file(dir + "/ipam/life/leases").value_or("");
+  if (auto at = leases.find("\nlease "); at != std::string::npos) out.push_back("lease" + leases.substr(at));
   for (const auto& name : links())
     if (name.starts_with("veth")) out.push_back("link " + name);
   auto mounts = mount_points();

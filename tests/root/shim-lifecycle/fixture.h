@@ -46,6 +46,7 @@ class LifecycleTest : public testing::Test {
 
   std::string read(const std::string& path) const;
   std::vector<std::string> leftovers() const;
+  std::size_t exec_leaves(const ContainerId& id) const;  // cgroups that execs of this container were given
   bool eventually(const std::function<bool()>& holds, std::chrono::seconds patience = std::chrono::seconds(10)) const;
 
   std::string dir, boot_id_file, cgroup_parent;

@@ -28,6 +28,32 @@ TEST_F(NetworkPlugins, TwoPodsReachEachOtherOverDebiansBridge) {
   (void)server;
 }
 
+// A plugin that does not say which link of the node is the Pod's: the counters come from inside, through a socket that
+// must not keep the namespace alive.
+TEST_F(NetworkPlugins, CountersComeFromInsideWhereThePluginNamesNoLink) {
+  use_script_plugin(
+      "case $CNI_COMMAND in\n"
+      "ADD) n=$(basename $CNI_NETNS)\n"
+      "  ip link add vethx type veth peer name eth0 netns $CNI_NETNS >&2 || exit 1\n"
+      "  ip addr add 10.9.8.1/24 dev vethx >&2; ip link set vethx up >&2\n"
+      "  nsenter --net=$CNI_NETNS sh -c 'ip addr add 10.9.8.7/24 dev eth0; ip link set eth0 up' >&2\n"
+      "  echo '{\"cniVersion\":\"1.0.0\",\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"'$CNI_NETNS'\"}],"
+      "\"ips\":[{\"address\":\"10.9.8.7/24\",\"interface\":0}]}' ;;\n"
+      "esac\nexit 0\n");
+  auto id = run(pod());
+  auto c = launch(id, script("c", "sleep 1000"));
+  auto links = [&] { return runtime->sandbox_stats({runtime->sandbox(id.str()).value()}).at(0).links; };
+  ASSERT_EQ(links().size(), 1U);
+  EXPECT_EQ(links()[0].name, "eth0");
+  const auto before = links()[0].rx_bytes;
+  ASSERT_EQ(std::system("busybox ping -c 2 -s 500 -q 10.9.8.7 >/dev/null"), 0);
+  EXPECT_GE(links()[0].rx_bytes, before + 1000);
+  EXPECT_TRUE(runtime->stop_sandbox(id.str()));
+  // The namespace went, though its counters were read: the pair is gone.
+  EXPECT_TRUE(eventually([] { return std::system("ip link show vethx >/dev/null 2>&1") != 0; }));
+  EXPECT_TRUE(runtime->sandbox_stats({runtime->sandbox(id.str()).value()}).at(0).links.empty());
+}
+
 TEST_F(NetworkPlugins, FailuresKeepThePluginsWordsAndLeaveNothing) {
   struct Case {
     const char* name;

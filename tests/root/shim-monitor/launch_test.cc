@@ -63,7 +63,7 @@ TEST_F(LaunchTest, ContainerIsClonedIntoItsV2Cgroup) {
   auto dir = sys::open(unified.path(), O_RDONLY | O_DIRECTORY);
   ASSERT_TRUE(dir);
   auto id = new_container_id();
-  ASSERT_TRUE(monitor_->create_container(id, root_mount()));
+  ASSERT_TRUE(monitor_->create_container(id, root_mount(), {}));
   auto started = monitor_->start_container(
       id, container_program({.command = shell("grep ^0: /proc/self/cgroup")}),
       {.namespaces = CLONE_NEWNS | CLONE_NEWPID, .join_pid_of = {}, .cgroup = std::move(*dir)},

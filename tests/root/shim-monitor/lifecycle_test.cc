@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "common/sys/file.h"
@@ -139,7 +140,7 @@ TEST_F(PodTest, CallsOnWrongStates) {
   EXPECT_EQ(kind(monitor_->reopen_log(unknown)), "not_found");
   auto id = run({.command = {"/bin/sleep", "1000"}});
   ASSERT_TRUE(id);
-  EXPECT_EQ(kind(monitor_->create_container(*id, root_mount())), "already_exists");
+  EXPECT_EQ(kind(monitor_->create_container(*id, root_mount(), {})), "already_exists");
   EXPECT_EQ(kind(monitor_->remove_container(*id)), "failed_precondition");
   EXPECT_EQ(kind(monitor_->shutdown(5s)), "failed_precondition");
   EXPECT_EQ(kind(monitor_->start_pause(pause_program(), {})), "failed_precondition");
@@ -253,6 +254,31 @@ TEST_F(PodTest, KillExecEndsTheWholeSession) {
   EXPECT_EQ(*code, 137);
   // The pipe's end says that the background process went too.
   EXPECT_EQ(sys::read_all(read_end, "pipe").value_or("?"), "");
+}
+
+// A child that does not get to its program: nobody opens that FIFO.
+TEST_F(PodTest, AnExecThatHangsInItsStartIsGivenUpAndKilled) {
+  launch_with_pause();
+  auto id = run({.command = {"/bin/sleep", "1000"}});
+  ASSERT_TRUE(id);
+  ASSERT_EQ(::mkfifo((rootfs_ + "/fifo").c_str(), 0600), 0);
+  auto start = [&](const ExecWait& wait) {
+    auto program = exec_program({"/bin/true"}, {{.op = Op::write_file, .a = "x", .b = "/fifo"}});
+    return monitor_->start_exec(*id, program, {}, Fd(), Fd(), Fd(), false, [](auto) {}, wait);
+  };
+  auto begin = std::chrono::steady_clock::now();
+  const auto late = start({.patience = 300ms});
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().kind, ErrorKind::deadline_exceeded) << late.error().text();
+  std::stop_source client;
+  auto given_up = std::async(std::launch::async, [&] { return start({.given_up = client.get_token()}); });
+  EXPECT_EQ(given_up.wait_for(300ms), std::future_status::timeout) << "its start does not hang";
+  client.request_stop();
+  EXPECT_EQ(given_up.get().error().kind, ErrorKind::cancelled);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+  for (int i = 0; i < 1000 && !monitor_->state()->execs.empty(); i++) std::this_thread::sleep_for(5ms);
+  EXPECT_TRUE(monitor_->state()->execs.empty());
+  EXPECT_EQ(exec(*id, {"/bin/true"}).exit_code.value_or(-1), 0);
 }
 
 }  // namespace

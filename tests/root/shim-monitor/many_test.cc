@@ -14,14 +14,10 @@
 #include "common/sys/mount.h"
 #include "pod_fixture.h"
 #include "shim/monitor/shm_mount.h"
+#include "tests/support/long_run.h"
 
 namespace podshim::test {
 namespace {
-
-bool long_run() {
-  const char* value = std::getenv("PODSHIM_LONG");
-  return value != nullptr && *value != '\0';
-}
 
 TEST_F(PodTest, ShortContainersAllExitWithZero) {
   launch_with_pause();
@@ -207,7 +203,7 @@ TEST_F(PodTest, FortyIdlePodsStayInTheBudget) {
   std::printf("Pss per Pod of %d: monitor %.1f kB, pause %.1f kB\n", kPods, double(monitor_kb) / kPods,
               double(pause_kb) / kPods);
   EXPECT_GT(pause_kb, 0);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#ifndef PODSHIM_SANITIZED
   EXPECT_LE((monitor_kb + pause_kb) / kPods, 300) << "the budget of an idle Pod";
 #endif
 }

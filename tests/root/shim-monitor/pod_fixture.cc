@@ -136,7 +136,7 @@ void PodTest::SetUp() {
 void PodTest::TearDown() {
   // A test that failed half-way may have left the monitor of a former daemon.
   if (!monitor_ && loop_ && sys::exists(sandbox_dir_ + "/monitor.sock"))
-    if (auto monitor = connect_monitor(*loop_, sandbox_, sandbox_dir_)) monitor_ = *monitor;
+    if (auto monitor = connect_monitor(*loop_, sandbox_, sandbox_dir_, std::chrono::seconds(5))) monitor_ = *monitor;
   if (monitor_) {
     auto process = monitor_->process();
     auto pidfd = sys::pidfd_open(process);
@@ -245,7 +245,7 @@ Fd PodTest::root_mount() const {
 
 Result<ContainerId> PodTest::run(const TestContainer& c) {
   ContainerId id = new_container_id();
-  TRY(monitor_->create_container(id, root_mount()));
+  TRY(monitor_->create_container(id, root_mount(), {}));
   ContainerStdio stdio = c.stdio;
   if (stdio.log_path.empty()) stdio.log_path = log_path(id);
   CloneConfig clone{.namespaces = c.namespaces != 0 ? c.namespaces : CLONE_NEWNS | CLONE_NEWPID,

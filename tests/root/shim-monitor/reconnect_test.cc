@@ -5,8 +5,9 @@
 
 #include <thread>
 
+#include "attach_client.h"
 #include "common/sys/file.h"
-#include "pod_fixture.h"
+#include "shim/monitor/attach.h"
 
 namespace podshim::test {
 namespace {
@@ -37,7 +38,7 @@ class ReconnectTest : public PodTest {
     loop_ = std::move(*make_monitor_loop(events_, std::string(PODSHIM_BUILD_DIR) + "/bin/podshim-monitor"));
   }
   void reconnect() {
-    auto monitor = connect_monitor(*loop_, sandbox_, sandbox_dir_);
+    auto monitor = connect_monitor(*loop_, sandbox_, sandbox_dir_, std::chrono::seconds(5));
     ASSERT_TRUE(monitor) << monitor.error().text();
     monitor_ = *monitor;
   }
@@ -52,6 +53,36 @@ class ReconnectTest : public PodTest {
     return ContainerId::parse(sys::read_file(dir_ + "/id").value_or("")).value_or(ContainerId{});
   }
 };
+
+TEST_F(ReconnectTest, ADaemonThatDiesWithClientsAttachedChangesNothing) {
+  std::vector<std::unique_ptr<Client>> clients;  // they die with the first daemon
+  first_daemon([&] {
+    auto id = the_container("i=0; while test $i -lt 300; do echo line $i; i=$((i+1)); usleep 1000; done; cat; exit 9",
+                            {.stdio = {.stdin_open = true}});
+    bool all = !id.empty();
+    for (std::size_t i = 0; i < kMaxAttachments; i++) {
+      clients.push_back(std::make_unique<Client>(*monitor_, id, AttachWish{.in = true, .out = true, .err = true}));
+      all = all && clients.back()->attached;
+    }
+    return all && !clients.back()->read_out("\n").empty();
+  });
+  auto id = known_id();
+  reconnect();
+  for (std::size_t i = 0; i < kMaxAttachments; i++) {
+    clients.push_back(std::make_unique<Client>(*monitor_, id, AttachWish{.out = true}));
+    EXPECT_TRUE(clients.back()->attached) << "the room of those who died is free";
+  }
+  wait_file(log_path(id), [](const std::string& t) { return t.find("line 299\n") != std::string::npos; });
+  EXPECT_FALSE(events_.wait_exit(id, 100ms)) << "its stdin is open still";
+  ASSERT_TRUE(monitor_->close_stdin(id));
+  auto exit = events_.wait_exit(id);
+  ASSERT_TRUE(exit);
+  EXPECT_EQ(exit->exit_code, 9);
+  std::string want;
+  for (int i = 0; i < 300; i++) want += "stdout F line " + std::to_string(i) + "\n";
+  EXPECT_EQ(log_of(id), want);
+  EXPECT_TRUE(clients.back()->read_out().ends_with("line 299\n"));
+}
 
 TEST_F(ReconnectTest, LogsAndExitsOfTheTimeBetweenAreComplete) {
   first_daemon([&] {
@@ -125,7 +156,7 @@ TEST_F(ReconnectTest, TheNewestConnectionWins) {
   auto other_loop = make_monitor_loop(other_events, std::string(PODSHIM_BUILD_DIR) + "/bin/podshim-monitor");
   ASSERT_TRUE(other_loop);
   {
-    auto second = connect_monitor(**other_loop, sandbox_, sandbox_dir_);
+    auto second = connect_monitor(**other_loop, sandbox_, sandbox_dir_, std::chrono::seconds(5));
     ASSERT_TRUE(second) << second.error().text();
     EXPECT_TRUE((*second)->state());
     auto refused = old->state();
@@ -138,7 +169,7 @@ TEST_F(ReconnectTest, TheNewestConnectionWins) {
 }
 
 TEST_F(ReconnectTest, NobodyThere) {
-  auto monitor = connect_monitor(*loop_, sandbox_, sandbox_dir_);
+  auto monitor = connect_monitor(*loop_, sandbox_, sandbox_dir_, std::chrono::seconds(5));
   ASSERT_FALSE(monitor);
   EXPECT_TRUE(monitor.error().is(ENOENT)) << monitor.error().text();
 }

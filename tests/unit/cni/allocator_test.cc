@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <chrono>
 #include <csignal>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -130,6 +131,7 @@ TEST(Store, DecodeOfEncodeIsTheSame) {
   State s{.boot_id = "b-1"};
   for (int i = 0; i < 20; i++) take(s, sets, i);
   for (int i = 0; i < 7; i++) release(s, who(i));
+  s.lost = true;
   auto again = decode_state(encode(s));
   ASSERT_TRUE(again);
   EXPECT_EQ(*again, s);
@@ -165,15 +167,102 @@ TEST_F(Disk, KeepsTheStateOfThisBootOnly) {
   EXPECT_EQ(DiskStore::open(dir_, "none", "one", false).error().code, ENOENT);
 }
 
-TEST_F(Disk, ABrokenFileOfThisBootIsAnErrorOfAnotherIsSetAside) {
+TEST_F(Disk, ABrokenFileOfAnotherBootIsSetAside) {
   {
     ASSERT_TRUE(DiskStore::open(dir_, "net", "one", true));
   }
   ASSERT_TRUE(sys::write_file(dir_ + "/net/leases", "podshim-leases 1\nboot one\nlease ", 0600));
-  EXPECT_FALSE((*DiskStore::open(dir_, "net", "one", false))->load());
   auto state = (*DiskStore::open(dir_, "net", "two", false))->load();
   ASSERT_TRUE(state);
+  EXPECT_EQ(*state, State{.boot_id = "two"});
   EXPECT_TRUE(sys::exists(dir_ + "/net/leases.bad"));
+}
+
+// Nothing is forgotten of a file that was damaged while its leases live: the other copy has it.
+TEST_F(Disk, ADamagedFileOfThisBootIsMendedFromTheOther) {
+  std::vector<RangeSet> sets = {set_of("10.0.0.0/24")};
+  State s{.boot_id = "one"};
+  for (int i = 0; i < 20; i++) take(s, sets, i);
+  const auto path = dir_ + "/net/leases", text = encode(s);
+  ASSERT_TRUE((*DiskStore::open(dir_, "net", "one", true))->save(s));
+  auto damage = [&](const std::string& file, const std::optional<std::string>& with) {
+    if (with) {
+      ASSERT_TRUE(sys::write_file(file, *with, 0600));
+    } else {
+      ASSERT_EQ(::unlink(file.c_str()), 0);
+    }
+  };
+  struct Case {
+    const char* name;
+    std::optional<std::string> leases;
+  };
+  const Case cases[] = {{"cut in half", text.substr(0, text.size() / 2)},
+                        {"cut in the last address", text.substr(0, text.size() - 2)},
+                        {"empty", ""},
+                        {"zeroed", std::string(text.size(), '\0')},
+                        {"one line spoiled", std::string(text).replace(text.find("lease c7"), 5, "lxxse")},
+                        {"gone", std::nullopt}};
+  for (const auto& c : cases) {
+    ::unlink((path + ".bad").c_str());
+    damage(path, c.leases);
+    auto state = (*DiskStore::open(dir_, "net", "one", false))->load();
+    ASSERT_TRUE(state) << c.name;
+    EXPECT_EQ(*state, s) << c.name;
+    if (c.leases) {
+      EXPECT_EQ(*sys::read_file(path + ".bad"), *c.leases) << c.name;
+    }
+    // And the two copies are whole again.
+    for (const auto* end : {"", ".new"}) EXPECT_EQ(*sys::read_file(path + end), text) << c.name;
+  }
+  // The copy alone costs nothing.
+  damage(path + ".new", "x");
+  EXPECT_EQ(*(*DiskStore::open(dir_, "net", "one", false))->load(), s);
+}
+
+TEST_F(Disk, WithNeitherCopyNoAddressIsHandedOutUntilNoneCanBeAlive) {
+  Request r{.network = "net", .attachment = who(1)};
+  r.config = *json::parse(R"({"ipam":{"subnet":"10.0.0.0/24","dataDir":")" + dir_ + R"("}})");
+  auto request = [&](int n) {
+    auto out = r;
+    out.attachment = who(n);
+    return out;
+  };
+  const auto path = dir_ + "/net/leases";
+  auto lose = [&](const std::string& text) {
+    for (const auto* end : {"", ".new"}) ASSERT_TRUE(sys::write_file(path + end, text, 0600));
+  };
+  for (int i = 0; i < 3; i++) ASSERT_TRUE(add(request(i), "boot"));
+  auto half = *sys::read_file(path);
+  lose(half.substr(0, half.find("lease c1 eth0") + 3));
+  auto refused = add(request(9), "boot");
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().text().find("leases of this boot were lost"), std::string::npos) << refused.error().text();
+  // What is known is still released, what is not is success, and the next call knows it too.
+  EXPECT_EQ(del(request(0), "boot")->size(), 1U);
+  EXPECT_TRUE(del(request(2), "boot"));
+  EXPECT_FALSE(add(request(9), "boot"));
+  auto collect = [&](const char* valid) {
+    auto all = r;
+    all.config = *json::parse(R"({"cni.dev/valid-attachments":)" + std::string(valid) + R"(,"ipam":{"dataDir":")" +
+                              dir_ + R"("}})");
+    EXPECT_TRUE(gc(all, "boot"));
+  };
+  collect(R"([{"containerID":"c2","ifname":"eth0"}])");
+  EXPECT_FALSE(add(request(9), "boot")) << "one may be alive";
+  collect("[]");
+  EXPECT_TRUE(add(request(9), "boot"));
+  for (const auto* gone : {"", ".new"}) ASSERT_EQ(::unlink((path + gone).c_str()), 0);
+  EXPECT_FALSE(add(request(10), "boot")) << "both are gone";
+  EXPECT_TRUE(add(request(10), "next boot"));
+}
+
+// Killed before the first State was whole: nobody has an address.
+TEST_F(Disk, AFirstCallThatWasKilledLosesNothing) {
+  {
+    ASSERT_TRUE(DiskStore::open(dir_, "net", "one", true));
+  }
+  ASSERT_TRUE(sys::write_file(dir_ + "/net/leases.new", "podshim-leases 1\nboot one\nlea", 0600));
+  EXPECT_EQ(*(*DiskStore::open(dir_, "net", "one", false))->load(), State{.boot_id = "one"});
 }
 
 TEST_F(Disk, AKillAtAnyPointLeavesAStateThatReads) {
@@ -198,8 +287,7 @@ TEST_F(Disk, AKillAtAnyPointLeavesAStateThatReads) {
   }
   EXPECT_TRUE(del(r, "boot"));
   auto names = *sys::list_dir(dir_ + "/net");
-  for (const auto& name : names)
-    EXPECT_TRUE(name == "leases" || name == "lock" || name == "leases.new") << name;
+  for (const auto& name : names) EXPECT_TRUE(name == "leases" || name == "lock" || name == "leases.new") << name;
 }
 
 TEST(NetConf, BadInputNamesTheField) {

@@ -15,6 +15,8 @@ TEST(Error, TextKeepsOperationSubjectsErrnoAndFrames) {
     const char* want;
   };
   auto framed = Error::sys("mount", "overlay", "/rootfs", ENODEV).within("start container 3f2a").within("serve");
+  auto blamed = Error::sys("exec", "/no/such", {}, ENOENT);
+  blamed.kind = ErrorKind::invalid_argument;
   const Case cases[] = {
       {"one subject", Error::sys("open", "/x", {}, ENOENT), "open /x: ENOENT"},
       {"two subjects", Error::sys("mount", "overlay", "/rootfs", EINVAL), "mount overlay -> /rootfs: EINVAL"},
@@ -23,9 +25,18 @@ TEST(Error, TextKeepsOperationSubjectsErrnoAndFrames) {
       {"bad input", Error::invalid("spec.ports[0].port", "0 is out of range"),
        "invalid spec.ports[0].port: 0 is out of range"},
       {"no errno", Error::of(ErrorKind::not_found, "find sandbox", "3f2a"), "find sandbox 3f2a"},
+      {"a kind of its own keeps the errno", blamed, "exec /no/such: ENOENT"},
       {"unknown errno", Error::sys("read", "x", {}, 4000), "read x: errno 4000"},
   };
   for (const auto& c : cases) EXPECT_EQ(c.error.text(), c.want) << c.name;
+}
+
+TEST(Error, TextIsBounded) {
+  const std::string huge(3'000'000, 'x');
+  auto error = Error::sys("open", huge, huge, ENOENT).within(huge);
+  error.detail = huge;
+  EXPECT_LT(error.text().size(), 20'000U);
+  EXPECT_TRUE(error.is(ENOENT));
 }
 
 TEST(Error, ErrnoIsWhatCallersBranchOn) {

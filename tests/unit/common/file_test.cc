@@ -1,7 +1,12 @@
 #include "common/sys/file.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <pthread.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include <functional>
 
 namespace podshim::sys {
 namespace {
@@ -67,6 +72,41 @@ TEST_F(File, OpenInRootStaysInside) {
     ASSERT_TRUE(fd) << path;
     EXPECT_EQ(*read_all(*fd, path), "inside") << path;
   }
+}
+
+// A container can nest directories without bound: neither the stack of a pool's thread nor descriptors may bound it.
+TEST_F(File, ATreeDeeperThanAStackIsRemoved) {
+  constexpr int kLevels = 20'000;
+  Fd at = open(dir_, O_RDONLY | O_DIRECTORY).value();
+  ASSERT_EQ(::mkdirat(at.get(), "deep", 0755), 0);
+  at = open_at(at, "deep", O_RDONLY | O_DIRECTORY).value();
+  for (int i = 0; i < kLevels; i++) {
+    ASSERT_EQ(::mkdirat(at.get(), "d", 0755), 0);
+    if (i % 1000 == 0) Fd file = open_at(at, "file", O_WRONLY | O_CREAT, 0600).value();
+    at = open_at(at, "d", O_RDONLY | O_DIRECTORY).value();
+  }
+  at.reset();
+  pthread_attr_t small;
+  pthread_attr_init(&small);
+  pthread_attr_setstacksize(&small, 256 * 1024);
+  std::string path = dir_ + "/deep", error = "not run";
+  std::function<void()> work = [&] {
+    auto removed = remove_tree(path);
+    error = removed ? "" : removed.error().text();
+  };
+  pthread_t thread;
+  ASSERT_EQ(pthread_create(
+                &thread, &small,
+                [](void* f) -> void* {
+                  (*static_cast<std::function<void()>*>(f))();
+                  return nullptr;
+                },
+                &work),
+            0);
+  pthread_join(thread, nullptr);
+  pthread_attr_destroy(&small);
+  EXPECT_EQ(error, "");
+  EXPECT_FALSE(exists(path));
 }
 
 }  // namespace

@@ -63,9 +63,62 @@ TEST(Plan, ARemovalMovesTheLastSlotAndLowersN) {
   Applied applied(layout());
   step(applied, {web({2, 3, 4})});
   auto plan = step(applied, {web({3, 4})});
-  EXPECT_EQ(plan.chains.size(), 1U);  // of 2, met for the first time
   EXPECT_EQ(plan.services.front().changes.size(), 5U);
-  EXPECT_EQ(step(applied, {web({3, 4, 2})}).chains.size(), 0U) << "the chain of 3 was kept";
+}
+
+ServiceModel web_of(int endpoints, std::uint32_t affinity = 0) {
+  auto model = web({});
+  for (int i = 0; i < endpoints; i++)
+    model.ports.front().backends.push_back(backend("10.42." + std::to_string(i / 200) + "." + std::to_string(i % 200)));
+  model.affinity = affinity;
+  return model;
+}
+
+std::vector<std::string> names_of(const std::vector<Chain>& chains) {
+  std::vector<std::string> out;
+  for (const auto& c : chains) out.push_back(c.name);
+  std::ranges::sort(out);
+  return out;
+}
+
+// A chain that looks into a large map costs a walk of it.
+TEST(Plan, AServiceScaledOneByOneNeverAsksForAChain) {
+  for (std::uint32_t affinity : {0U, 10800U}) {
+    Applied applied(layout());
+    step(applied, {web_of(1, affinity)});
+    auto scale = [&](int n) {
+      EXPECT_TRUE(step(applied, {web_of(n, affinity)}).chains.empty()) << n;
+      // One quiet moment after each.
+      if (auto chain = applied.ahead()) applied.accept({.chains = {*chain}});
+    };
+    for (int n = 2; n <= 40; n++) scale(n);
+    for (int n = 39; n >= 0; n--) scale(n);
+    EXPECT_EQ(names_of(step(applied, {web_of(80, affinity)}).chains).size(), 1U) << "a jump";
+    auto next = applied.ahead();
+    ASSERT_TRUE(next);
+    EXPECT_EQ(next->name, affinity == 0 ? "ip_n81" : "ip_n81_aff") << "the nearest first";
+    int quiet = 0;
+    for (; applied.ahead() && quiet < 100; quiet++) applied.accept({.chains = {*applied.ahead()}});
+    EXPECT_EQ(quiet, 8) << "and then there is nothing more to do";
+    auto names = names_of(applied.ruleset().chains);
+    EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
+  }
+}
+
+TEST(Plan, ATableMadeAnewHasTheChainsAheadAtOnce) {
+  Applied applied(layout());
+  auto plan = step(applied, {web_of(30)});
+  EXPECT_EQ(names_of(plan.chains), (std::vector<std::string>{"ip_n26", "ip_n27", "ip_n28", "ip_n29", "ip_n30", "ip_n31",
+                                                             "ip_n32", "ip_n33", "ip_n34"}));
+  EXPECT_FALSE(applied.ahead());
+}
+
+TEST(Plan, ChainsOfNodePortsAreMadeWhenTheyAreMetAndKept) {
+  Applied applied(layout());
+  EXPECT_EQ(names_of(step(applied, {web({2, 3, 4}, 30080)}).chains), std::vector<std::string>{"np_ip_n3"});
+  EXPECT_EQ(names_of(step(applied, {web({3, 4}, 30080)}).chains), std::vector<std::string>{"np_ip_n2"});
+  EXPECT_TRUE(step(applied, {web({3, 4, 2}, 30080)}).chains.empty()) << "the chain of 3 was kept";
+  EXPECT_FALSE(applied.ahead()) << "their map is small";
 }
 
 TEST(Plan, AnEndpointOfTwoServicesIsInTheHairpinSetOnce) {

@@ -16,8 +16,11 @@ constexpr const char* kHeader = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse
 
 Facts good() {
   return {.ip_forward = "1",
-          .bridge_nf_call = "1",
-          .routes = std::string(kHeader) + "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"};
+          .ipv6_forwarding = "0",
+          .bridge_nf_call = "0",
+          .routes = std::string(kHeader) + "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
+          .bridges = {{.name = "podshim0", .nf_call = true, .routed = false}},
+          .forwarding = {{"podshim0", "1"}, {"eth0", "1"}}};
 }
 
 std::string bad_checks(const Facts& facts) {
@@ -32,11 +35,14 @@ TEST(Doctor, NamesWhatIsMissing) {
   auto facts = good();
   facts.ip_forward = "0";
   EXPECT_EQ(bad_checks(facts), "ip_forward");
+  for (const char* link : {"podshim0", "eth0"}) {
+    facts = good();
+    facts.forwarding[link] = "0";
+    EXPECT_EQ(bad_checks(facts), "forwarding") << link;
+  }
   facts = good();
-  facts.bridge_nf_call = "0";
-  EXPECT_EQ(bad_checks(facts), "bridge-nf-call-iptables");
-  facts.bridge_nf_call = "";
-  EXPECT_EQ(bad_checks(facts), "bridge-nf-call-iptables");
+  facts.ipv6_pods = true;
+  EXPECT_EQ(bad_checks(facts), "ipv6-forwarding");
   facts = good();
   facts.routes = kHeader;
   EXPECT_EQ(bad_checks(facts), "route");
@@ -45,6 +51,39 @@ TEST(Doctor, NamesWhatIsMissing) {
   EXPECT_EQ(bad_checks(facts), "nf_tables");
   facts.may_program = false;
   EXPECT_EQ(bad_checks(facts), "permission") << "not the consequences too";
+}
+
+TEST(Doctor, ABridgeNeedsOneOfThreeWaysForItsOwnTraffic) {
+  struct Case {
+    const char* name;
+    std::vector<BridgeFacts> bridges;
+    const char* sysctl;
+    const char* want;
+  };
+  const Case cases[] = {
+      {"its own option", {{.name = "podshim0", .nf_call = true}}, "0", ""},
+      {"routed between its ports, without br_netfilter", {{.name = "podshim0", .routed = true}}, "", ""},
+      {"the host's sysctl", {{.name = "cni0"}}, "1", ""},
+      {"none", {{.name = "cni0"}}, "0", "same-bridge"},
+      {"none, without br_netfilter", {{.name = "cni0"}}, "", "same-bridge"},
+      {"one of two", {{.name = "podshim0", .nf_call = true}, {.name = "cni0"}}, "0", "same-bridge"},
+      {"no bridge yet", {}, "", ""},
+  };
+  for (const auto& c : cases) {
+    auto facts = good();
+    facts.bridges = c.bridges;
+    facts.bridge_nf_call = c.sysctl;
+    EXPECT_EQ(bad_checks(facts), c.want) << c.name;
+  }
+}
+
+TEST(Doctor, FindsTheUplinksOfDefaultRoutes) {
+  auto routes = std::string(kHeader) +
+                "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
+                "br0\t00002A0A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+                "eth1\t00000000\t010200C0\t0000\t0\t0\t0\t00000000\t0\t0\t0\n"
+                "eth0\t00000000\t010200C0\t0003\t0\t0\t10\t00000000\t0\t0\t0\n";
+  EXPECT_EQ(uplinks(routes), std::vector<std::string>{"eth0"});
 }
 
 TEST(Doctor, FindsARouteThatCovers) {
@@ -58,13 +97,14 @@ TEST(Doctor, FindsARouteThatCovers) {
 }
 
 TEST(Status, SaysWhatWasAcknowledged) {
-  Status status("");
+  Status status("", {*Cidr::parse("192.0.2.1/32")});
   status.next_generation();
   status.acknowledged(small_world().front(), 1.25);
   status.trouble("default/bad", "quarantined", "EEXIST \"x\"");
   auto doc = json::parse(status.text());
   ASSERT_TRUE(doc) << status.text();
   EXPECT_EQ(doc->find("generation")->as_integer(), 1);
+  EXPECT_EQ(doc->find("nodePortAddresses")->as_array().at(0).as_string(), "192.0.2.1/32");
   const auto* web = doc->find("services")->find("default/web");
   ASSERT_NE(web, nullptr);
   EXPECT_EQ(web->find("latencyMs")->as_number(), 1.25);

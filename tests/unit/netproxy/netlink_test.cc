@@ -107,6 +107,48 @@ TEST(RenderNetlink, AProbeHasNoEndAndNamesItsRequests) {
 
 // ---- replies
 
+// One element of a map as the kernel dumps it.
+std::vector<std::uint8_t> dumped(std::size_t key_size, std::uint64_t left_ms) {
+  netlink::Batch batch;
+  batch.begin("element", "", {}, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWSETELEM, 0, nfgenmsg{.nfgen_family = 1});
+  batch.nest(NFTA_SET_ELEM_LIST_ELEMENTS, [&] {
+    batch.nest(NFTA_LIST_ELEM, [&] {
+      std::vector<std::uint8_t> key(key_size, 7);
+      batch.nest(NFTA_SET_ELEM_KEY, [&] { batch.put(NFTA_DATA_VALUE, key); });
+      batch.nest(NFTA_SET_ELEM_DATA, [&] { batch.put(NFTA_DATA_VALUE, netlink::Bytes(key).first(8)); });
+      if (left_ms != 0) batch.put_be64(NFTA_SET_ELEM_EXPIRATION, left_ms);
+    });
+  });
+  return {batch.bytes().begin(), batch.bytes().end()};
+}
+
+TEST(Remembered, IsReadWithItsTimeAndGarbageIsNot) {
+  struct Case {
+    const char* name;
+    std::vector<std::uint8_t> message;
+    std::size_t want;
+  };
+  auto cut = dumped(16, 500);
+  cut[cut.size() - 12] = 0xff;  // a length that leads outside
+  const Case cases[] = {
+      {"an entry", dumped(16, 500), 1},
+      {"without a time", dumped(16, 0), 0},
+      {"more time than the map gives", dumped(16, 60001), 0},
+      {"a key longer than any of ours", dumped(64, 500), 0},
+      {"a broken length", cut, 0},
+  };
+  for (const auto& c : cases) {
+    std::vector<Remembered> out;
+    netlink::Bytes bytes = c.message;
+    while (auto m = netlink::next_message(bytes)) parse_remembered(*m, {SetKind::aff, Family::v4, 60}, out);
+    EXPECT_EQ(out.size(), c.want) << c.name;
+    if (!out.empty()) {
+      EXPECT_EQ(out.front().expires_ms, 500U);
+      EXPECT_EQ(out.front().key.size, 16);
+    }
+  }
+}
+
 std::vector<std::uint8_t> error_reply(std::uint32_t seq, int code) {
   struct {
     nlmsghdr header;

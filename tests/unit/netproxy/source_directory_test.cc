@@ -63,6 +63,30 @@ class SourceDirectoryTest : public testing::Test {
 
 using Keys = std::vector<std::string>;
 
+// Ten thousand objects are kept: only what is read of them.
+TEST_F(SourceDirectoryTest, WhatNobodyReadsIsNotKept) {
+  std::filesystem::create_directories(dir);
+  put("web.json", R"({"apiVersion":"v1","kind":"Service","metadata":{"name":"web","uid":"0123456789abcdef0123",
+    "labels":{"app":"web"},"annotations":{"a":"b"}},"spec":{"clusterIP":"10.43.0.1","selector":{"app":"web"},
+    "ports":[{"port":80}]}})");
+  put("slice.json", R"({"apiVersion":"discovery.k8s.io/v1","kind":"EndpointSlice","metadata":{"name":"web-1",
+    "labels":{"kubernetes.io/service-name":"web"}},"addressType":"IPv4","ports":[{"port":8080}],"endpoints":[
+    {"addresses":["10.42.0.2"],"targetRef":{"kind":"Pod","name":"a-name-that-is-not-short-1"}},
+    {"addresses":["10.42.0.3"]},{"addresses":["10.42.0.4"]},{"addresses":["10.42.0.5"]},{"addresses":["10.42.0.6"]}]})");
+  open();
+  const auto* service = tracker.service("default/web");
+  ASSERT_NE(service, nullptr);
+  EXPECT_EQ(service->meta.uid.capacity(), std::string().capacity());
+  EXPECT_TRUE(service->meta.labels.empty() && service->meta.annotations.empty() && service->selector.empty());
+  auto slices = tracker.slices("default/web");
+  ASSERT_EQ(slices.size(), 1U);
+  EXPECT_TRUE(slices[0]->meta.labels.empty());
+  EXPECT_EQ(slices[0]->endpoints.capacity(), 5U);
+  for (const auto& e : slices[0]->endpoints) EXPECT_EQ(e.target_name.capacity(), std::string().capacity());
+  auto model = tracker.model("default/web");
+  EXPECT_EQ(model.ports.at(0).backends.capacity(), 5U);
+}
+
 TEST_F(SourceDirectoryTest, ReadsWhatIsThereAndWhatComes) {
   std::filesystem::create_directories(dir);
   put("a.json", service_text("web", "10.43.0.1"));

@@ -44,7 +44,7 @@ TEST(StaleFlows, OnlyWhatTheFrontNoLongerAllowsGoes) {
   auto fronts = changed_fronts(dns({kA, kB}), dns({kB}), &came);
   EXPECT_FALSE(came);
   ASSERT_EQ(fronts.size(), 2U) << "address and node port";
-  StaleFlows stale(fronts, {ip("192.0.2.1")}, std::nullopt);
+  StaleFlows stale(fronts, {.pods = {}, .node = {ip("192.0.2.1")}}, std::nullopt);
   EXPECT_TRUE(stale(flow("10.43.0.10", 53, "10.42.0.4", 53))) << "the departed";
   EXPECT_FALSE(stale(flow("10.43.0.10", 53, "10.42.0.5", 53))) << "one who stays";
   EXPECT_TRUE(stale(flow("192.0.2.1", 30053, "10.42.0.4", 53)));
@@ -60,7 +60,7 @@ TEST(StaleFlows, ScaledToZeroAndDeleted) {
   EXPECT_TRUE(StaleFlows(zero_fronts, {}, std::nullopt)(flow("10.43.0.10", 53, "10.42.0.4", 53)));
   auto gone = changed_fronts(dns({kA}), {.key = "kube-system/dns"}, &came);
   ASSERT_EQ(gone.size(), 2U);
-  StaleFlows deleted(gone, {ip("192.0.2.1")}, std::nullopt);
+  StaleFlows deleted(gone, {.pods = {}, .node = {ip("192.0.2.1")}}, std::nullopt);
   EXPECT_TRUE(deleted(flow("10.43.0.10", 53, "10.42.0.4", 53)));
   EXPECT_FALSE(deleted(flow("192.0.2.1", 30053, "192.0.2.1", 30053))) << "a program of the node took the port";
   EXPECT_FALSE(came);
@@ -70,7 +70,7 @@ TEST(StaleFlows, AFrontThatComesTakesFlowsThatNobodyTranslated) {
   bool came = false;
   auto fronts = changed_fronts({}, dns({kA}), &came);
   EXPECT_TRUE(came);
-  StaleFlows stale(fronts, {ip("192.0.2.1")}, std::nullopt);
+  StaleFlows stale(fronts, {.pods = {}, .node = {ip("192.0.2.1")}}, std::nullopt);
   EXPECT_TRUE(stale(flow("10.43.0.10", 53, "10.43.0.10", 53)));
   EXPECT_FALSE(stale(flow("10.43.0.10", 53, "10.42.0.4", 53)));
   EXPECT_FALSE(stale(flow("10.43.0.99", 53, "10.43.0.99", 53)));
@@ -85,11 +85,34 @@ TEST(StaleFlows, AnUnchangedOrGrownFrontIsNotLookedAt) {
 
 TEST(StaleFlows, AtStartAServiceRangeWithoutOwnerIsStale) {
   auto fronts = all_fronts(dns({kA}));
-  StaleFlows stale(fronts, {ip("192.0.2.1")}, *Cidr::parse("10.43.0.0/16"));
+  StaleFlows stale(fronts, {.pods = {}, .node = {ip("192.0.2.1")}}, *Cidr::parse("10.43.0.0/16"));
   EXPECT_TRUE(stale(flow("10.43.7.7", 53, "10.42.0.4", 53))) << "deleted while nobody watched";
   EXPECT_FALSE(stale(flow("10.43.0.10", 53, "10.42.0.4", 53)));
   EXPECT_FALSE(stale(flow("10.43.7.7", 53, "10.43.7.7", 53))) << "not translated";
   EXPECT_FALSE(stale(flow("192.0.2.1", 8053, "10.42.0.4", 53))) << "a host port of others";
+}
+
+// --node-ip became narrower while nobody watched.
+TEST(StaleFlows, WhereNodePortsAreNotServedOnlyWhatOneTranslatedIsStale) {
+  auto model = dns({kA});
+  model.external_local = true;
+  model.ports.front().local = {kB};
+  auto fronts = all_fronts(model);
+  StaleFlows stale(fronts, {.pods = {}, .node = {ip("192.0.2.1"), ip("192.0.2.2")}}, std::nullopt,
+                   {.node_port_addresses = {*Cidr::parse("192.0.2.1/32")}});
+  struct Case {
+    const char *to, *served_by;
+    int served_port;
+    bool stale;
+  };
+  const Case cases[] = {
+      {"192.0.2.1", "10.42.0.5", 53, false},    {"192.0.2.1", "192.0.2.1", 30053, true},
+      {"192.0.2.2", "10.42.0.4", 53, true},     {"192.0.2.2", "10.42.0.5", 53, true},
+      {"192.0.2.2", "10.42.0.9", 53, false},  // a host port of others
+      {"192.0.2.2", "192.0.2.2", 30053, false},
+  };
+  for (const auto& c : cases)
+    EXPECT_EQ(stale(flow(c.to, 30053, c.served_by, c.served_port)), c.stale) << c.to << " by " << c.served_by;
 }
 
 TEST(StaleFlows, AFrontThatMovedIsJudgedByItsNewOwner) {

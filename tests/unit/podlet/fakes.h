@@ -30,18 +30,21 @@ class FakeExecutor : public Executor {
  public:
   void submit(Lane lane, std::function<void()> job) override {
     if (on_submit) on_submit(lane);  // from here on a real thread might run it
-    jobs.push_back(std::move(job));
+    jobs.emplace_back(lane, std::move(job));
   }
   bool run_all() {
-    bool any = !jobs.empty();
-    while (!jobs.empty()) {
-      auto job = std::move(jobs.front());
-      jobs.pop_front();
+    bool any = false;
+    for (;;) {
+      auto next = std::ranges::find_if(jobs, [&](const auto& j) { return !hanging.contains(j.first); });
+      if (next == jobs.end()) return any;
+      auto job = std::move(next->second);
+      jobs.erase(next);
       job();
+      any = true;
     }
-    return any;
   }
-  std::deque<std::function<void()>> jobs;
+  std::deque<std::pair<Lane, std::function<void()>>> jobs;
+  std::set<Lane> hanging;  // their threads are all busy: nothing of these lanes is run
   std::function<void(Lane)> on_submit;
 };
 
@@ -49,7 +52,7 @@ class FakeProber : public ProbeRunner {
  public:
   void start(ProbeTarget target, Done done) override { done(answer(target)); }
   std::function<ProbeResult(const ProbeTarget&)> answer = [](const ProbeTarget&) {
-    return ProbeResult{.success = true};
+    return ProbeResult{.outcome = ProbeOutcome::success};
   };
 };
 
@@ -117,6 +120,7 @@ class FakeRuntime : public RuntimeClient {
                      .labels = c.labels,
                      .annotations = c.annotations,
                      .ips = {"10.42.0." + std::to_string(++last_ip_)}};
+    if (!keeps_addresses) sandboxes[id].ips.clear();
     log.push_back("run " + c.name);
     return id;
   }
@@ -174,14 +178,22 @@ class FakeRuntime : public RuntimeClient {
   }
   Result<CriExec> exec_sync(const std::string& id, const std::vector<std::string>& command,
                             std::chrono::seconds) override {
+    if (exec_error) return fail(Error::of(*exec_error, "ExecSync", id));
     return exec ? exec(containers.at(id), command) : CriExec{};
   }
   Result<std::optional<CriImage>> image_status(const std::string& reference) override {
     if (!images.contains(reference)) return std::nullopt;
-    return CriImage{.id = reference};
+    auto user = users.find(reference);
+    return user == users.end() ? CriImage{.id = reference} : user->second;
   }
-  Result<std::string> pull_image(const std::string& reference) override {
-    return fail(Error::of(ErrorKind::not_found, "PullImage", reference, "no registry"));
+  Result<std::string> pull_image(const std::string& reference, std::stop_token given_up) override {
+    log.push_back("pull " + reference);
+    if (on_pull) on_pull();
+    if (given_up.stop_requested()) return fail(Error::of(ErrorKind::cancelled, "PullImage", reference));
+    if (!registry.contains(reference))
+      return fail(Error::of(ErrorKind::not_found, "PullImage", reference, "not in the registry"));
+    images.insert(reference);
+    return reference;
   }
 
   // ---- what a test does to it
@@ -204,14 +216,18 @@ class FakeRuntime : public RuntimeClient {
   }
   Time tick() { return clock_.now() + Duration(++last_); }  // creation times are distinct
 
-  bool down = false;
+  bool down = false, keeps_addresses = true;
   std::string sandbox_error, create_error;
+  std::optional<ErrorKind> exec_error;
   std::set<std::string> images = {"probe:1", "busybox:1"};
+  std::set<std::string> registry;         // what can be pulled
+  std::map<std::string, CriImage> users;  // images with a user of their own
   std::map<std::string, CriSandbox> sandboxes;
   std::map<std::string, CriContainer> containers;
   std::map<std::string, CriContainerConfig> configs;
   std::vector<std::string> log;
   std::function<void(const CriContainer&)> on_stop;
+  std::function<void()> on_pull;  // while it is under way
   std::function<CriExec(const CriContainer&, const std::vector<std::string>&)> exec;
 
  private:
@@ -227,5 +243,16 @@ struct TempDir {
   ~TempDir() { std::filesystem::remove_all(path); }
   std::filesystem::path path;
 };
+
+// Test addresses: Pods 10.42.0.0/16, Services 10.43.0.0/16.
+inline IpAddress ip(const char* text) { return *IpAddress::parse(text); }
+
+inline kube::Service service(const char* name, kube::ServiceType type = kube::ServiceType::cluster_ip) {
+  kube::Service s{.type = type};
+  s.meta.name = name;
+  s.selector = {{"app", "web"}};
+  s.ports = {{.name = "http", .port = 80, .target_port = {.name = "http"}}};
+  return s;
+}
 
 }  // namespace podshim::podlet

@@ -12,6 +12,7 @@
 
 #include "fakes.h"
 #include "podlet/client.h"
+#include "podlet/commands.h"
 #include "podlet/control.h"
 
 namespace podshim::podlet {
@@ -88,7 +89,7 @@ TEST(Prober, Http) {
   for (const auto& c : cases) {
     Server server(c.answer);
     auto result = probe(prober, true, server.port);
-    EXPECT_EQ(result.success, c.success) << c.answer;
+    EXPECT_EQ(result.success(), c.success) << c.answer;
     EXPECT_EQ(result.message, c.message) << c.answer;
   }
 }
@@ -106,7 +107,7 @@ TEST(Prober, TcpRefusedAndSilent) {
   {
     Server server("x");
     closed = server.port;
-    EXPECT_TRUE(probe(prober, false, server.port).success);
+    EXPECT_TRUE(probe(prober, false, server.port).success());
   }
   auto refused = probe(prober, false, closed);
   EXPECT_NE(refused.message.find("ECONNREFUSED"), std::string::npos) << refused.message;
@@ -129,7 +130,7 @@ TEST(Prober, ManyAtOnce) {
                   .request = "GET / HTTP/1.1\r\n\r\n",
                   .timeout = milliseconds(300)},
                  [&](const ProbeResult&) { timeouts++; });
-  for (int i = 0; i < 20; i++) EXPECT_TRUE(probe(prober, true, good.port).success);
+  for (int i = 0; i < 20; i++) EXPECT_TRUE(probe(prober, true, good.port).success());
   EXPECT_EQ(timeouts, 0);
   std::this_thread::sleep_for(milliseconds(500));
   EXPECT_EQ(timeouts, 50);
@@ -173,13 +174,40 @@ TEST(Control, RubbishDoesNotHurt) {
 }
 
 TEST(WorkerPool, LanesDoNotBlockEachOther) {
-  std::promise<void> release, done;
-  auto gate = release.get_future().share();
+  const Lane lanes[] = {Lane::work, Lane::slow, Lane::stop, Lane::probe, Lane::control, Lane::observe};
+  for (auto blocked : lanes) {
+    std::promise<void> release;
+    auto gate = release.get_future().share();
+    WorkerPool pool;
+    for (int i = 0; i < 100; i++) pool.submit(blocked, [gate] { gate.wait(); });
+    for (auto other : lanes) {
+      if (other == blocked) continue;
+      auto done = std::make_shared<std::promise<void>>();
+      auto future = done->get_future();
+      pool.submit(other, [done] { done->set_value(); });
+      EXPECT_EQ(future.wait_for(std::chrono::seconds(5)), std::future_status::ready)
+          << static_cast<int>(other) << " waits for " << static_cast<int>(blocked);
+    }
+    release.set_value();
+  }
+}
+
+// "gone" is no answer to a kind that does not exist.
+TEST(Wait, MisspelledKindIsBadUsage) {
+  TempDir dir;
   WorkerPool pool;
-  for (int i = 0; i < 200; i++) pool.submit(Lane::stop, [gate] { gate.wait(); });
-  pool.submit(Lane::work, [&] { done.set_value(); });
-  EXPECT_EQ(done.get_future().wait_for(std::chrono::seconds(5)), std::future_status::ready);
-  release.set_value();
+  ControlServer server(pool, [](const json::Value& request) {
+    bool known = request.find("kind")->as_string() == "pod";
+    return known ? answer_error("there is none") : answer_error("podz: is no kind that podlet knows", 2);
+  });
+  auto state = dir.path.string();
+  ASSERT_TRUE(server.listen(socket_path(state)));
+  for (const char* condition : {"delete", "ready"}) {
+    testing::internal::CaptureStderr();
+    EXPECT_EQ(wait_for(state, {.kind = "podz", .name = "x", .name_space = "default", .condition = condition}), 2);
+    EXPECT_NE(testing::internal::GetCapturedStderr().find("podz"), std::string::npos);
+  }
+  EXPECT_EQ(wait_for(state, {.kind = "pod", .name = "x", .name_space = "default", .condition = "delete"}), 0);
 }
 
 TEST(ObjectSource, FilesComeGoAndCollide) {

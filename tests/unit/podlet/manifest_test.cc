@@ -66,6 +66,8 @@ TEST(Manifest, BadValues) {
       {"port name", pod_with("    ports: [{containerPort: 80, name: HTTP}]\n"), "spec.containers[0].ports[0].name"},
       {"cpu", pod_with("    resources: {limits: {cpu: lots}}\n"),
        "spec.containers[0].resources.limits.cpu: \"lots\" is not a quantity"},
+      {"negative", pod_with("    resources: {limits: {cpu: -1}}\n"),
+       "spec.containers[0].resources.limits.cpu: -1 is negative"},
       {"request above limit", pod_with("    resources: {limits: {cpu: 1}, requests: {cpu: 2}}\n"),
        "cpu is above its limit"},
       {"two handlers", pod_with("    livenessProbe: {exec: {command: [a]}, tcpSocket: {port: 1}}\n"),
@@ -90,6 +92,8 @@ TEST(Manifest, BadValues) {
        "is not a field env can show"},
       {"privilege", pod_with("    securityContext: {privileged: true, allowPrivilegeEscalation: false}\n"),
        "cannot be false in a privileged container"},
+      {"dns servers", pod_with("", "  dnsConfig: {nameservers: [1.1.1.1, 1.1.1.2, 1.1.1.3, 1.1.1.4]}\n"),
+       "spec.dnsConfig.nameservers: must not have more than 3 nameservers"},
       {"dns none", pod_with("", "  dnsPolicy: None\n"), "needs nameservers"},
       {"container name",
        "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: A_b, image: x}]}\n",
@@ -116,12 +120,59 @@ TEST(Manifest, BadValues) {
   }
 }
 
+// As kubectl's -n.
+TEST(Manifest, ANamespaceThatIsAskedFor) {
+  const std::string text =
+      "kind: List\napiVersion: v1\nitems:\n"
+      "- {apiVersion: v1, kind: ConfigMap, metadata: {name: none}}\n"
+      "- {apiVersion: v1, kind: ConfigMap, metadata: {name: same, namespace: shop}}\n"
+      "- {apiVersion: v1, kind: ConfigMap, metadata: {name: null-one, namespace: null}}\n"
+      "- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: other\n    namespace: bank\n";
+  auto m = decode_manifest(text, "f.yaml", "shop");
+  std::vector<std::string> keys;
+  for (const auto& o : m.objects) {
+    keys.push_back(o.key.text());
+    EXPECT_EQ(std::get<kube::ConfigMap>(o.value).meta.name_space, "shop");
+    EXPECT_EQ(o.source.find("metadata")->find("namespace")->as_string(), "shop") << "so that it is kept";
+  }
+  EXPECT_EQ(keys, (std::vector<std::string>{"ConfigMap/shop/none", "ConfigMap/shop/same", "ConfigMap/shop/null-one"}));
+  ASSERT_EQ(m.errors.size(), 1u);
+  EXPECT_TRUE(
+      m.errors[0].text.starts_with("f.yaml:11: metadata.namespace: the namespace from the provided object "
+                                   "\"bank\" does not match the namespace \"shop\""))
+      << m.errors[0].text;
+  EXPECT_EQ(m.errors[0].key.text(), "ConfigMap/bank/other");
+  EXPECT_EQ(decode_manifest(text, "f.yaml").objects.size(), 4u);
+  for (const char* bad : {"kind: ConfigMap\napiVersion: v1\n", "kind: ConfigMap\napiVersion: v1\nmetadata: [a]\n",
+                          "kind: ConfigMap\napiVersion: v1\nmetadata: {name: a, namespace: 7}\n"})
+    EXPECT_EQ(decode_manifest(bad, "f.yaml", "shop").errors.size(), 1u) << bad;
+}
+
 TEST(Manifest, UnknownFieldIsAWarningWithLine) {
   auto m = decode_manifest(pod_with("    imagePullPolice: Never\n", "  hostNetwrok: true\n"), "web.yaml");
   ASSERT_EQ(m.objects.size(), 1u);
   ASSERT_EQ(m.warnings.size(), 2u);
   EXPECT_EQ(m.warnings[0], "web.yaml:9: spec.containers[0].imagePullPolice: is not a known field here, ignored");
   EXPECT_EQ(m.warnings[1], "web.yaml:10: spec.hostNetwrok: is not a known field here, ignored");
+}
+
+// What it would get silently otherwise: said, in Pods and in templates.
+TEST(Manifest, MemoryVolumesAreSaidToBeOnDisk) {
+  auto volumes = "  volumes: [{name: a, emptyDir: {}}, {name: b, emptyDir: {medium: Memory}}]\n";
+  auto m = decode_manifest(pod_with("", volumes), "web.yaml");
+  ASSERT_EQ(m.objects.size(), 1u);
+  ASSERT_EQ(m.warnings.size(), 1u);
+  EXPECT_EQ(m.warnings[0],
+            "web.yaml:9: spec.volumes[1].emptyDir.medium: Memory is not supported; the volume is kept on disk");
+  auto workload = decode_manifest(
+      "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  selector: {matchLabels: {a: b}}\n  "
+      "template:\n"
+      "    metadata: {labels: {a: b}}\n    spec:\n      containers: [{name: a, image: x}]\n      volumes:\n"
+      "      - name: v\n        emptyDir:\n          medium: Memory\n",
+      "w.yaml");
+  ASSERT_EQ(workload.warnings.size(), 1u);
+  EXPECT_TRUE(workload.warnings[0].starts_with("w.yaml:13: spec.template.spec.volumes[0].emptyDir.medium: "))
+      << workload.warnings[0];
 }
 
 TEST(Manifest, OneBadObjectDoesNotTakeTheOthers) {

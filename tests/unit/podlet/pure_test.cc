@@ -1,4 +1,4 @@
-// Back-off, probes, workloads, env, resources.
+// Back-off, probes, workloads.
 #include <gtest/gtest.h>
 
 #include "fakes.h"
@@ -51,7 +51,8 @@ TEST(ProbeBook, Thresholds) {
     auto due = book.take_due(spec, at(t));
     ASSERT_EQ(due.size(), 1u) << t;
     EXPECT_TRUE(book.take_due(spec, at(t)).empty());  // handed out once
-    book.record("c", "1", kube::ProbeKind::readiness, {.success = good, .message = good ? "" : "no"}, at(t));
+    book.record("c", "1", kube::ProbeKind::readiness,
+                {.outcome = good ? ProbeOutcome::success : ProbeOutcome::failure, .message = good ? "" : "no"}, at(t));
   };
   EXPECT_FALSE(ready());
   probe(3, true);
@@ -65,7 +66,7 @@ TEST(ProbeBook, Thresholds) {
   EXPECT_EQ(book.health(spec.containers[0], &seen.containers[0]).message, "Readiness probe failed: no");
   auto other = running("2", at(10));  // a new container begins from nothing
   book.follow(spec, other, at(10));
-  EXPECT_FALSE(book.record("c", "1", kube::ProbeKind::readiness, {.success = true}, at(10)));
+  EXPECT_FALSE(book.record("c", "1", kube::ProbeKind::readiness, {.outcome = ProbeOutcome::success}, at(10)));
   EXPECT_EQ(book.next_due(), at(13));
 }
 
@@ -85,9 +86,43 @@ TEST(ProbeBook, NotReadyYetIsAskedSooner) {
     t = *book.next_due();
   }
   ASSERT_EQ(book.take_due(spec, t).size(), 1u);
-  book.record("c", "1", kube::ProbeKind::readiness, {.success = true}, t);
+  book.record("c", "1", kube::ProbeKind::readiness, {.outcome = ProbeOutcome::success}, t);
   EXPECT_TRUE(book.health(spec.containers[0], &seen.containers[0]).ready);
   EXPECT_EQ(*book.next_due() - t, Duration(seconds(1)));
+}
+
+// As a kubelet: an error of the probe itself is thrown away, and what was counted before it goes on.
+TEST(ProbeBook, NoAnswerCountsForNothing) {
+  auto spec = spec_of(
+      "{name: c, image: x, livenessProbe: {exec: {command: [a]}, periodSeconds: 2, failureThreshold: 2}, "
+      "readinessProbe: {exec: {command: [a]}, periodSeconds: 2, failureThreshold: 2}}");
+  struct Case {
+    const char* name;
+    const char* answers;  // + success, - failure, ? no answer
+    bool ready, killed;
+  };
+  const Case cases[] = {{"never an answer", "?????", false, false},   {"away while it was well", "+?????", true, false},
+                        {"failures go on", "+-?-", false, true},      {"one failure is not two", "+-???", true, false},
+                        {"no success either", "+-?+-?", true, false}, {"two failures", "+--", false, true}};
+  for (const auto& c : cases) {
+    ProbeBook book;
+    auto seen = running("1", at(0));
+    book.follow(spec, seen, at(0));
+    double t = 0;
+    for (const char* a = c.answers; *a != 0; a++, t += 2) {
+      for (auto kind : {kube::ProbeKind::liveness, kube::ProbeKind::readiness}) {
+        auto outcome = *a == '+' ? ProbeOutcome::success : *a == '-' ? ProbeOutcome::failure : ProbeOutcome::no_answer;
+        bool told = book.record("c", "1", kind, {.outcome = outcome, .message = *a == '+' ? "" : "why"}, at(t));
+        if (*a == '?') {
+          EXPECT_FALSE(told) << c.name;
+        }
+      }
+      EXPECT_EQ(book.next_due(), at(t + 2)) << c.name;
+    }
+    auto health = book.health(spec.containers[0], &seen.containers[0]);
+    EXPECT_EQ(health.ready, c.ready) << c.name;
+    EXPECT_EQ(health.kill.has_value(), c.killed) << c.name;
+  }
 }
 
 TEST(ProbeBook, StartupRulesAlone) {
@@ -101,7 +136,7 @@ TEST(ProbeBook, StartupRulesAlone) {
   ASSERT_EQ(due.size(), 1u);
   EXPECT_EQ(due[0].kind, kube::ProbeKind::startup);
   EXPECT_FALSE(book.health(spec.containers[0], &seen.containers[0]).started);
-  book.record("c", "1", kube::ProbeKind::startup, {.success = true}, at(0));
+  book.record("c", "1", kube::ProbeKind::startup, {.outcome = ProbeOutcome::success}, at(0));
   EXPECT_TRUE(book.health(spec.containers[0], &seen.containers[0]).ready);
   due = book.take_due(spec, at(0));
   ASSERT_EQ(due.size(), 1u);
@@ -261,151 +296,6 @@ TEST(Workload, MinReadySeconds) {
 }
 
 // ---- env, resources, config
-TEST(Env, Expand) {
-  std::map<std::string, std::string> vars = {{"A", "1"}, {"B", "x y"}};
-  struct Case {
-    const char *text, *want;
-  };
-  const Case cases[] = {{"$(A)", "1"},  {"a$(A)b$(B)", "a1bx y"}, {"$$(A)", "$(A)"}, {"$(C)", "$(C)"},
-                        {"$A", "$A"},   {"$(A", "$(A"},           {"$", "$"},        {"$$", "$"},
-                        {"$()", "$()"}, {"$$$(A)", "$1"}};
-  for (const auto& c : cases) EXPECT_EQ(expand(c.text, vars), c.want) << c.text;
-}
-
-PodRecord record_of(const std::string& pod_yaml) {
-  auto m = decode_manifest(pod_yaml, "t");
-  EXPECT_TRUE(m.errors.empty()) << m.errors[0].text;
-  return {.uid = "uid-1", .pod = std::get<kube::Pod>(m.objects.at(0).value), .template_hash = "h"};
-}
-
-TEST(Env, SourcesAndOrder) {
-  auto record = record_of(R"y(
-apiVersion: v1
-kind: Pod
-metadata: {name: p, labels: {app: web}}
-spec:
-  containers:
-  - name: c
-    image: x
-    command: ["run", "$(NAME)-$(IP)"]
-    resources: {
-  limits: {
-  cpu:
-    1500m, memory : 64Mi
-  }}
-    envFrom: [{prefix: M_, configMapRef: {name: m}}]
-    env:
-    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
-    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
-    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
-    - {name: APP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
-    - {name: URL, value: "http://$(IP):80/$(LATER)"}
-    - {name: LATER, value: z}
-    - {name: KEY, valueFrom: {configMapKeyRef: {name: m, key: k}}}
-    - {name: MAYBE, valueFrom: {configMapKeyRef: {name: none, key: k, optional: true}}}
-    - {name: CPU, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
-    - {name: MEM, valueFrom: {resourceFieldRef: {resource: limits.memory, divisor: 1Mi}}}
-    - {name: WEB_SERVICE_PORT, value: "81"}
-)y");
-  NodeFacts node{.node_name = "n1", .podlet_id = "abc"};
-  std::vector<std::string> ips = {"10.42.0.9"};
-  ConfigMaps maps;
-  maps["ConfigMap/default/m"].data = {{"k", "v"}};
-  std::vector<std::pair<std::string, std::string>> links = {{"WEB_SERVICE_HOST", "10.43.0.1"},
-                                                            {"WEB_SERVICE_PORT", "80"}};
-  ContainerInput in{.record = record,
-                    .container = record.pod.spec.containers[0],
-                    .attempt = 2,
-                    .pod_ips = ips,
-                    .node = node,
-                    .maps = maps,
-                    .service_env = links};
-  auto config = container_config(in);
-  ASSERT_TRUE(config) << config.error().text();
-  std::map<std::string, std::string> env(config->envs.begin(), config->envs.end());
-  EXPECT_EQ(env["NAME"], "p");
-  EXPECT_EQ(env["APP"], "web");
-  EXPECT_EQ(env["NODE"], "n1");
-  EXPECT_EQ(env["URL"], "http://10.42.0.9:80/$(LATER)");  // only what came before is known
-  EXPECT_EQ(env["KEY"], "v");
-  EXPECT_EQ(env["M_k"], "v");
-  EXPECT_FALSE(env.contains("MAYBE"));
-  EXPECT_EQ(env["CPU"], "2");
-  EXPECT_EQ(env["MEM"], "64");
-  EXPECT_EQ(env["WEB_SERVICE_HOST"], "10.43.0.1");
-  EXPECT_EQ(env["WEB_SERVICE_PORT"], "81");
-  EXPECT_EQ(config->command, (std::vector<std::string>{"run", "p-10.42.0.9"}));
-  EXPECT_EQ(config->log_path, "c/2.log");
-  EXPECT_EQ(config->labels.at("io.kubernetes.container.name"), "c");
-  EXPECT_EQ(config->annotations.at("io.kubernetes.container.restartCount"), "2");
-  maps.clear();
-  auto missing = container_config(in);
-  ASSERT_FALSE(missing);
-  EXPECT_NE(missing.error().text().find("there is no ConfigMap/default/m"), std::string::npos);
-}
-
-TEST(Resources, QosAndCgroup) {
-  struct Case {
-    const char* resources;
-    Qos qos;
-    std::int64_t shares, quota, memory, score;
-  };
-  const Case cases[] = {{"{}", Qos::best_effort, 2, 0, 0, 1000},
-                        {"{limits: {cpu: 500m, memory: 64Mi}}", Qos::guaranteed, 512, 50000, 67108864, -997},
-                        {"{requests: {cpu: 250m}}", Qos::burstable, 256, 0, 0, 999},
-                        {"{requests: {memory: 1Gi}, limits: {memory: 2Gi}}", Qos::burstable, 2, 0, 2147483648, 875},
-                        {"{limits: {cpu: 1m}}", Qos::burstable, 2, 1000, 0, 999}};
-  for (const auto& c : cases) {
-    auto spec = spec_of(std::string("{name: c, image: x, resources: ") + c.resources + "}");
-    EXPECT_EQ(pod_qos(spec), c.qos) << c.resources;
-    auto r = container_resources(spec.containers[0], c.qos, 8LL << 30);
-    EXPECT_EQ(r.cpu_shares, c.shares) << c.resources;
-    EXPECT_EQ(r.cpu_quota, c.quota) << c.resources;
-    EXPECT_EQ(r.memory_limit, c.memory) << c.resources;
-    EXPECT_EQ(r.oom_score_adj, c.score) << c.resources;
-  }
-}
-
-TEST(SandboxConfig, VolumesNamespacesDns) {
-  auto record = record_of(R"(
-apiVersion: v1
-kind: Pod
-metadata: {name: p}
-spec:
-  shareProcessNamespace: true
-  volumes: [{name: logs, emptyDir: {}}, {name: cache}, {name: host, hostPath: {path: /srv}}]
-  containers:
-  - {name: c, image: x, volumeMounts: [{name: logs, mountPath: /logs}, {name: host, mountPath: /srv, subPath: a, readOnly: true}], ports: [{containerPort: 80, hostPort: 8080}]}
-)");
-  NodeFacts node{.node_name = "n1", .cluster_dns = "10.43.0.10", .podlet_id = "abc"};
-  auto config = sandbox_config(record, 1, node);
-  EXPECT_EQ(config.annotations.at("podshim.dev/volumes"), "logs,cache");
-  EXPECT_EQ(config.namespaces.pid, CriNamespace::pod);
-  EXPECT_EQ(config.hostname, "p");
-  EXPECT_FALSE(config.dns);  // nobody serves cluster DNS: the host's
-  EXPECT_EQ(config.ports.at(0).host_port, 8080);
-  node.dns_is_served = true;
-  auto dns = sandbox_config(record, 1, node).dns;
-  ASSERT_TRUE(dns);
-  EXPECT_EQ(dns->servers, std::vector<std::string>{"10.43.0.10"});
-  EXPECT_EQ(dns->searches.at(0), "default.svc.cluster.local");
-  std::vector<std::string> ips;
-  ConfigMaps maps;
-  std::vector<std::pair<std::string, std::string>> links;
-  ContainerInput in{.record = record,
-                    .container = record.pod.spec.containers[0],
-                    .pod_ips = ips,
-                    .node = node,
-                    .maps = maps,
-                    .service_env = links};
-  auto container = container_config(in);
-  ASSERT_TRUE(container);
-  EXPECT_EQ(container->mounts.at(0).host_path, "volume:logs");
-  EXPECT_EQ(container->mounts.at(1).host_path, "/srv/a");
-  EXPECT_TRUE(container->mounts.at(1).readonly);
-  EXPECT_FALSE(container->masked_paths.empty());
-}
-
 TEST(Age, Text) {
   EXPECT_EQ(age_text(seconds(5)), "5s");
   EXPECT_EQ(age_text(seconds(200)), "3m20s");

@@ -17,8 +17,9 @@ struct Scene {
   Backoff backoff;
   std::map<std::string, Failure> failures;
   std::map<std::string, std::uint32_t> attempts;
-  std::set<std::string> busy;
+  std::set<std::string> busy, starting;
   std::map<std::string, Time> held;
+  std::vector<std::string> node_ips = {"192.0.2.1", "2001:db8::1"};
   bool may_stop = true;
   Time now = at(100);
 
@@ -58,7 +59,9 @@ struct Scene {
             .failures = failures,
             .attempts = attempts,
             .busy = busy,
+            .starting = starting,
             .held = held,
+            .node_ips = node_ips,
             .may_stop = may_stop,
             .now = now};
   }
@@ -223,6 +226,32 @@ TEST(Reconcile, ProbesKill) {
   EXPECT_EQ(s.plan(), "");
 }
 
+// All probes fail; the one that kills is named.
+TEST(Reconcile, AKillNamesTheProbeThatKills) {
+  auto tcp = [](const char* kind) { return std::string(kind) + ": {tcpSocket: {port: 1}, failureThreshold: 1}"; };
+  struct Case {
+    std::string probes;
+    std::vector<kube::ProbeKind> fail;
+    const char* want;
+  };
+  using enum kube::ProbeKind;
+  auto both = tcp("livenessProbe") + ", " + tcp("readinessProbe");
+  const Case cases[] = {
+      {both, {liveness, readiness}, "Liveness probe failed: 1"},
+      {both, {readiness, liveness}, "Liveness probe failed: 1"},
+      {both + ", " + tcp("startupProbe"), {startup}, "Startup probe failed: 0"},
+  };
+  for (const auto& c : cases) {
+    Scene s("containers: [{name: c, image: x, " + c.probes + "}]");
+    s.sandbox().container("c", kRun);
+    (void)s.input();
+    for (auto kind : c.fail)
+      s.probes.record("c", "c0", kind, {.message = std::to_string(static_cast<int>(kind))}, s.now);
+    EXPECT_EQ(s.plan(), "kill container c 30s");
+    EXPECT_EQ(s.last.actions.at(0).reason, c.want);
+  }
+}
+
 TEST(Reconcile, ALostSandboxIsReplaced) {
   Scene s;
   s.sandbox("s", false).container("c", kRun);
@@ -230,7 +259,7 @@ TEST(Reconcile, ALostSandboxIsReplaced) {
   s.seen.containers[0].state = kExit;
   EXPECT_EQ(s.plan(), "run sandbox #1");
   s.failures[""] = {.reason = "FailedCreatePodSandBox", .message = "no free address", .at = at(99)};
-  s.held[""] = at(101);
+  s.held[kRunSandboxHold] = at(101);
   EXPECT_EQ(s.plan(), "");
   EXPECT_EQ(s.last.wake, at(101));
   EXPECT_EQ(s.status().message, "no free address");
@@ -249,6 +278,7 @@ TEST(Reconcile, ASandboxWithoutAddressIsNotUsed) {
   host.sandbox();
   host.seen.sandboxes[0].ips.clear();
   EXPECT_EQ(host.plan(), "start container c #0");
+  EXPECT_EQ(host.status().ips, host.node_ips);
 }
 
 TEST(Reconcile, NeverAndALostSandboxIsFailure) {
@@ -271,6 +301,7 @@ TEST(Reconcile, Deletion) {
   s.seen.containers[0].state = kExit;
   EXPECT_EQ(s.plan(), "stop sandbox s");
   s.seen.sandboxes[0].ready = false;
+  s.held[kRunSandboxHold] = at(101);  // the last attempt to make one: nothing to wait for
   EXPECT_EQ(s.plan(), "remove sandbox s");
   s.held[""] = at(101);  // it failed: not again at once
   EXPECT_EQ(s.plan(), "");
@@ -279,6 +310,50 @@ TEST(Reconcile, Deletion) {
   s.seen.sandboxes.clear();
   s.seen.containers.clear();
   EXPECT_EQ(s.plan(), "forget pod");
+}
+
+// Ready of an init container means that it has ended with 0; of a sidecar what it means everywhere.
+TEST(Reconcile, ReadyOfInitContainers) {
+  struct Case {
+    const char* name;
+    CriState state;
+    int code;
+    bool sidecar, want;
+  };
+  const Case cases[] = {{"runs", kRun, 0, false, false},
+                        {"ended well", kExit, 0, false, true},
+                        {"ended badly", kExit, 1, false, false},
+                        {"sidecar runs", kRun, 0, true, true},
+                        {"sidecar ended", kExit, 0, true, false}};
+  for (const auto& c : cases) {
+    Scene s(std::string("restartPolicy: Never\n  initContainers: [{name: i, image: x") +
+            (c.sidecar ? ", restartPolicy: Always" : "") + "}]\n  containers: [{name: c, image: x}]");
+    s.sandbox().container("i", c.state, c.code);
+    s.plan();
+    auto status = s.status();
+    EXPECT_EQ(status.init.at(0).ready, c.want) << c.name;
+    EXPECT_EQ(status.total, c.sidecar ? 2 : 1) << c.name;
+    EXPECT_EQ(status.ready_count, c.sidecar && c.want ? 1 : 0) << c.name;
+  }
+}
+
+// A postStart may hang for an hour: a deletion does not wait for it, nothing else disturbs it.
+TEST(Reconcile, DeletionKillsWhatIsStillStarting) {
+  Scene s("containers: [{name: c, image: x, livenessProbe: {tcpSocket: {port: 1}, failureThreshold: 1}}]");
+  s.sandbox().container("c", kRun);
+  s.busy = s.starting = {"c"};
+  EXPECT_EQ(s.plan(), "");
+  s.record.deleted = at(99);
+  s.record.grace = seconds(5);
+  EXPECT_EQ(s.plan(), "kill container c 5s");
+  s.busy.insert(kill_key("c"));
+  EXPECT_EQ(s.plan(), "");
+  s.busy = {"c"};  // killed, and the start has not come back yet
+  s.seen.containers[0].state = kExit;
+  EXPECT_EQ(s.plan(), "");
+  s.busy.clear();
+  s.starting.clear();
+  EXPECT_EQ(s.plan(), "stop sandbox s");
 }
 
 TEST(Reconcile, DeadlineAndGarbage) {

@@ -1,4 +1,4 @@
-// Allocation, slices, and why there are none.
+// Slices, why there are none, and the services directory.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -9,98 +9,6 @@
 namespace podshim::podlet {
 namespace {
 
-// Test addresses: Pods 10.42.0.0/16, Services 10.43.0.0/16.
-Cidr cidr(const char* text) { return *Cidr::parse(text); }
-IpAddress ip(const char* text) { return *IpAddress::parse(text); }
-
-kube::Service service(const char* name, kube::ServiceType type = kube::ServiceType::cluster_ip) {
-  kube::Service s{.type = type};
-  s.meta.name = name;
-  s.selector = {{"app", "web"}};
-  s.ports = {{.name = "http", .port = 80, .target_port = {.name = "http"}}};
-  return s;
-}
-
-AllocationResult give(std::vector<kube::Service> list, const Allocations& before = {},
-                      const char* range = "10.43.0.0/16") {
-  return allocate(list, before, cidr(range), ip("10.43.0.10"), {30000, 32767});
-}
-
-TEST(Allocate, KeepsWhatWasGiven) {
-  auto first = give({service("a"), service("n", kube::ServiceType::node_port)});
-  ASSERT_EQ(first.services.size(), 2u);
-  EXPECT_TRUE(cidr("10.43.0.0/16").contains(first.services[0].cluster_ips.at(0)));
-  int port = first.services[1].ports[0].node_port;
-  EXPECT_GE(port, 30000);
-  EXPECT_LE(port, 32767);
-  std::vector<kube::Service> more = {service("0"), service("a"), service("n", kube::ServiceType::node_port)};
-  auto again = give(more, first.allocations);
-  EXPECT_EQ(again.allocations.at("default/a"), first.allocations.at("default/a"));
-  EXPECT_EQ(again.allocations.at("default/n"), first.allocations.at("default/n"));
-  auto text = encode_allocations(again.allocations);
-  EXPECT_EQ(*decode_allocations(text, "f"), again.allocations);
-  EXPECT_TRUE(give({}, first.allocations).allocations.empty());  // a deleted Service gives its address back
-}
-
-TEST(Allocate, WishesAndConflicts) {
-  auto wish = [](const char* name, const char* address, int node_port = 0) {
-    auto s = service(name, node_port != 0 ? kube::ServiceType::node_port : kube::ServiceType::cluster_ip);
-    if (*address != 0) s.cluster_ips = {ip(address)};
-    s.ports[0].node_port = node_port;
-    return s;
-  };
-  struct Case {
-    const char* name;
-    std::vector<kube::Service> services;
-    const char* refused;
-    const char* why;
-  };
-  const Case cases[] = {
-      {"honoured", {wish("a", "10.43.7.7")}, "", ""},
-      {"dns address may be asked for", {wish("dns", "10.43.0.10")}, "", ""},
-      {"same address", {wish("a", "10.43.7.7"), wish("b", "10.43.7.7")}, "default/b", "belongs to Service default/a"},
-      {"outside", {wish("a", "10.44.0.1")}, "default/a", "is not in the service-cidr"},
-      {"network address", {wish("a", "10.43.0.0")}, "default/a", "is not in the service-cidr"},
-      {"same nodePort",
-       {wish("a", "", 30001), wish("b", "", 30001)},
-       "default/b",
-       "nodePort TCP 30001 belongs to Service default/a"},
-      {"nodePort out of range", {wish("a", "", 80)}, "default/a", "is not in the range 30000-32767"},
-  };
-  for (const auto& c : cases) {
-    auto r = give(c.services);
-    EXPECT_EQ(r.refused.size(), *c.refused != 0 ? 1u : 0u) << c.name;
-    if (*c.refused == 0) continue;
-    EXPECT_NE(r.refused[c.refused].find(c.why), std::string::npos) << c.name << ": " << r.refused[c.refused];
-  }
-}
-
-// A small range: all given, none twice, none reserved; one too many is refused.
-TEST(Allocate, Exhaustion) {
-  std::vector<kube::Service> list;
-  for (int i = 0; i < 13; i++) list.push_back(service(("s" + std::to_string(i)).c_str()));
-  auto r = give(list, {}, "10.43.0.0/28");  // 16 - network - broadcast - .1 - dns (.10) = 12
-  EXPECT_EQ(r.services.size(), 12u);
-  EXPECT_EQ(r.refused.size(), 1u);
-  std::set<IpAddress> seen;
-  for (const auto& s : r.services) {
-    EXPECT_TRUE(seen.insert(s.cluster_ips.at(0)).second);
-    EXPECT_NE(s.cluster_ips[0], ip("10.43.0.10"));
-    EXPECT_NE(s.cluster_ips[0], ip("10.43.0.1"));
-    EXPECT_NE(s.cluster_ips[0], ip("10.43.0.15"));
-  }
-}
-
-TEST(Allocate, HeadlessAndExternalNameTakeNothing) {
-  auto headless = service("h");
-  headless.headless = true;
-  auto external = service("e", kube::ServiceType::external_name);
-  auto r = give({headless, external});
-  EXPECT_TRUE(r.services[0].cluster_ips.empty());
-  EXPECT_TRUE(r.services[1].cluster_ips.empty());
-}
-
-// ---- slices
 struct Pods {
   Backend add(const char* name, const char* address, kube::Labels labels, bool ready = true, int port = 8080,
               const char* port_name = "http") {
@@ -139,7 +47,14 @@ TEST(Slices, ConditionsAndNamedPorts) {
   EXPECT_EQ(endpoints_text(slices, 0), "10.42.0.2:8080,10.42.0.4:9090");
   auto published = service("web");
   published.publish_not_ready = true;
-  EXPECT_TRUE(build_slices(published, pods, "n1")[0].endpoints[1].ready);
+  auto all = build_slices(published, pods, "n1")[0].endpoints;
+  EXPECT_TRUE(all[1].ready && !all[1].serving && !all[1].terminating);
+  EXPECT_TRUE(all[2].ready && all[2].serving && all[2].terminating);  // e ends, and is published all the same
+  pods[0].subdomain = pods[1].subdomain = "web";
+  pods[0].hostname = "first";
+  auto named = build_slices(service("web"), pods, "n1")[0].endpoints;
+  EXPECT_EQ(named[0].hostname, "first");
+  EXPECT_EQ(named[1].hostname, "");  // only what the Pod's spec names
   published.selector.clear();
   EXPECT_TRUE(build_slices(published, pods, "n1").empty());
 }

@@ -86,6 +86,19 @@ TEST_F(ConfDir, NothingThereSaysWhere) {
   auto missing = load_network(dir_ + "/none");
   ASSERT_FALSE(missing);
   EXPECT_NE(missing.error().text().find("no such directory"), std::string::npos);
+  for (const auto* none : {&empty, &missing})
+    EXPECT_NE(none->error().text().find("cni plugin not initialized"), std::string::npos) << none->error().text();
+}
+
+// What a user of the node gets for it must not read as if the request were wrong.
+TEST_F(ConfDir, AWrongFileIsTheNodesMistake) {
+  for (const char* text : {"{", R"({"cniVersion":"1.0.0","name":"n","plugins":[]})"}) {
+    std::ofstream(dir_ + "/10-a.conflist") << text;
+    auto wrong = load_network(dir_);
+    ASSERT_FALSE(wrong);
+    EXPECT_EQ(wrong.error().kind, ErrorKind::unavailable) << wrong.error().text();
+    EXPECT_NE(wrong.error().text().find(dir_ + "/10-a.conflist"), std::string::npos) << wrong.error().text();
+  }
 }
 
 TEST_F(ConfDir, TheFingerprintFollowsTheFileInForce) {

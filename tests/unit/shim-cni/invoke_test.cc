@@ -68,6 +68,38 @@ TEST_F(Invoke, LargeInputArrivesWhole) {
   EXPECT_EQ(std::stoi(answer->out), 300000);
 }
 
+TEST_F(Invoke, AStartedPluginGetsItsInputLater) {
+  ::signal(SIGPIPE, SIG_IGN);
+  for (std::size_t size : {7, 300'000}) {
+    auto plugin = runner_.start({.program = script("wc -c")});
+    ASSERT_TRUE(plugin) << plugin.error().text();
+    (*plugin)->give(std::string(size, 'x'));
+    auto answer = (*plugin)->answer(seconds(10));
+    ASSERT_TRUE(answer) << answer.error().text();
+    EXPECT_EQ(std::stoul(answer->out), size);
+  }
+  auto deaf = runner_.start({.program = script("exec <&-; echo done; exec sleep 0.05")});
+  ASSERT_TRUE(deaf);
+  (*deaf)->give(std::string(1 << 20, 'x'));
+  auto answer = (*deaf)->answer(seconds(10));
+  ASSERT_TRUE(answer) << answer.error().text();
+  EXPECT_EQ(answer->out, "done\n");
+  auto slow = runner_.start({.program = script("exec sleep 300")});
+  ASSERT_TRUE(slow);
+  (*slow)->give(std::string(1 << 20, 'x'));
+  answer = (*slow)->answer(milliseconds(200));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, ErrorKind::deadline_exceeded);
+}
+
+TEST_F(Invoke, AStartedPluginThatIsNotFedEnds) {
+  auto plugin = runner_.start({.program = script("cat; echo eof > " + dir_ + "/end")});
+  ASSERT_TRUE(plugin);
+  plugin->reset();
+  EXPECT_EQ(sys::read_file(dir_ + "/end").value_or(""), "eof\n");
+  EXPECT_EQ(waitpid(-1, nullptr, WNOHANG), -1) << "it was not reaped";
+}
+
 TEST_F(Invoke, AMissingProgramIsENOENT) {
   auto answer = runner_.run({.program = dir_ + "/none"});
   ASSERT_FALSE(answer);

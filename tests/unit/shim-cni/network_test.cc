@@ -4,6 +4,8 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
+#include <utility>
 
 namespace podshim::cni {
 namespace {
@@ -18,11 +20,46 @@ class FakePlugins : public PluginRunner {
   };
   std::map<std::string, PluginAnswer> answers;  // by type; default: an ADD result that counts the plugins before it
   std::vector<Seen> seen;
+  std::set<std::string> waiting_ones;  // these types say that they wait for their configuration
+  bool deaf = false;                   // VERSION fails
+  std::vector<std::string> events;     // "start bridge", "feed bridge", "run bridge", "drop bridge"
 
   Result<PluginAnswer> run(const PluginCall& call) override {
+    events.push_back("run " + call.program.substr(call.program.rfind('/') + 1));
+    return answer(call);
+  }
+  Result<std::unique_ptr<WaitingPlugin>> start(const PluginCall& call) override {
+    return std::make_unique<Waiting>(*this, call);
+  }
+
+ private:
+  class Waiting : public WaitingPlugin {
+   public:
+    Waiting(FakePlugins& plugins, PluginCall call) : plugins_(plugins), call_(std::move(call)) { note("start"); }
+    ~Waiting() override {
+      if (call_.input.empty()) note("drop");
+    }
+    void give(std::string input) override {
+      note("feed");
+      call_.input = std::move(input);
+    }
+    Result<PluginAnswer> answer(std::chrono::milliseconds) override { return plugins_.answer(call_); }
+
+   private:
+    void note(const std::string& what) {
+      plugins_.events.push_back(what + " " + call_.program.substr(call_.program.rfind('/') + 1));
+    }
+    FakePlugins& plugins_;
+    PluginCall call_;
+  };
+
+  Result<PluginAnswer> answer(const PluginCall& call) {
     Seen s{.type = call.program.substr(call.program.rfind('/') + 1), .config = json::parse(call.input).value()};
     for (const auto& e : call.environment) s.env[e.substr(0, e.find('='))] = e.substr(e.find('=') + 1);
     s.verb = s.env["CNI_COMMAND"];
+    if (s.verb == "VERSION" && deaf) return PluginAnswer{.wait_status = 1 << 8};
+    if (s.verb == "VERSION")
+      return PluginAnswer{.out = waiting_ones.contains(s.type) ? R"({"podshim.dev/waits-for-config":true})" : "{}"};
     seen.push_back(s);
     if (auto at = answers.find(s.type); at != answers.end()) return at->second;
     return PluginAnswer{.out =
@@ -37,7 +74,7 @@ class ChainTest : public testing::Test {
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     dir_ = pattern;
     for (const char* name : {"bridge", "portmap", "bandwidth"}) {
-      std::ofstream(dir_ + "/" + name) << "#!";
+      std::ofstream(dir_ + "/" + name) << "\177ELF";
       std::filesystem::permissions(dir_ + "/" + name, std::filesystem::perms::owner_all);
     }
     list_ = parse_network(
@@ -64,7 +101,7 @@ class ChainTest : public testing::Test {
 };
 
 TEST_F(ChainTest, AddHandsEachResultToTheNext) {
-  auto result = chain_->add(list_, attachment_);
+  auto result = chain_->add(list_, attachment_, {});
   ASSERT_TRUE(result) << result.error().text();
   EXPECT_EQ(result->find("from")->as_string(), "bandwidth");
   ASSERT_EQ(plugins_.seen.size(), 3U);
@@ -82,7 +119,7 @@ TEST_F(ChainTest, AddHandsEachResultToTheNext) {
 }
 
 TEST_F(ChainTest, EachPluginGetsTheCapabilitiesItDeclares) {
-  ASSERT_TRUE(chain_->add(list_, attachment_));
+  ASSERT_TRUE(chain_->add(list_, attachment_, {}));
   auto text = [&](int i) { return json::dump(*plugins_.seen[i].config.find("runtimeConfig")); };
   EXPECT_EQ(text(0), R"({"ipRanges":[[{"subnet":"10.42.1.0/24"}]]})");
   EXPECT_EQ(text(1),
@@ -101,6 +138,66 @@ TEST_F(ChainTest, DelGoesBackwardWithTheCachedResultAndSurvivesAFailure) {
   EXPECT_EQ(plugins_.seen[0].type, "bandwidth");
   EXPECT_EQ(plugins_.seen[2].type, "bridge");
   for (const auto& s : plugins_.seen) EXPECT_EQ(*s.config.find("prevResult"), cached);
+}
+
+TEST_F(ChainTest, APluginThatWaitsIsStartedWhileTheOneBeforeWorks) {
+  using Events = std::vector<std::string>;
+  plugins_.waiting_ones = {"bridge", "portmap"};
+  auto before = [&] { return std::exchange(plugins_.events, {}); };
+  EXPECT_EQ(chain_->start_add(list_, attachment_), nullptr) << "nobody was asked yet";
+  ASSERT_TRUE(chain_->status(list_));
+  before();
+  auto first = chain_->start_add(list_, attachment_);
+  EXPECT_EQ(before(), Events({"start bridge"}));
+  auto result = chain_->add(list_, attachment_, std::move(first));
+  ASSERT_TRUE(result) << result.error().text();
+  EXPECT_EQ(before(), Events({"feed bridge", "start portmap", "feed portmap", "run bandwidth"}));
+  EXPECT_EQ(plugins_.seen.back().config.find("prevResult")->find("from")->as_string(), "portmap");
+  EXPECT_EQ(plugins_.seen.back().env["CNI_NETNS"], "/run/netns/x");
+  ASSERT_TRUE(chain_->del(list_, attachment_, *result));
+  EXPECT_EQ(before(), Events({"start portmap", "run bandwidth", "feed portmap", "start bridge", "feed bridge"}));
+}
+
+TEST_F(ChainTest, AFailureLeavesNoPluginWaiting) {
+  plugins_.waiting_ones = {"bridge", "portmap"};
+  ASSERT_TRUE(chain_->status(list_));
+  plugins_.answers["bridge"] = {.wait_status = 1 << 8, .out = R"({"code":7,"msg":"no table"})"};
+  plugins_.events.clear();
+  EXPECT_FALSE(chain_->add(list_, attachment_, nullptr));
+  EXPECT_EQ(plugins_.events,
+            (std::vector<std::string>{"start bridge", "feed bridge", "start portmap", "drop portmap"}));
+}
+
+TEST_F(ChainTest, AChangedProgramIsAskedAgainBeforeItIsStartedEarly) {
+  plugins_.waiting_ones = {"bridge"};
+  ASSERT_TRUE(chain_->status(list_));
+  EXPECT_NE(chain_->start_add(list_, attachment_), nullptr);
+  std::ofstream(dir_ + "/bridge") << "\177ELF another one";
+  EXPECT_EQ(chain_->start_add(list_, attachment_), nullptr);
+  ASSERT_TRUE(chain_->status(list_));
+  EXPECT_NE(chain_->start_add(list_, attachment_), nullptr);
+  std::ofstream(dir_ + "/bridge") << "#!/bin/sh\nflock /run/x bridge.real";
+  ASSERT_TRUE(chain_->status(list_));
+  EXPECT_EQ(chain_->start_add(list_, attachment_), nullptr) << "a script is not believed";
+}
+
+TEST_F(ChainTest, OneThatWaitsIsStartedBesideOneThatDoesNot) {
+  plugins_.waiting_ones = {"portmap"};
+  ASSERT_TRUE(chain_->status(list_));
+  plugins_.events.clear();
+  ASSERT_TRUE(chain_->add(list_, attachment_, chain_->start_add(list_, attachment_)));
+  EXPECT_EQ(plugins_.events,
+            (std::vector<std::string>{"start portmap", "run bridge", "feed portmap", "run bandwidth"}));
+}
+
+TEST_F(ChainTest, AVersionThatWasNotAnsweredIsAskedForAgain) {
+  plugins_.waiting_ones = {"bridge"};
+  plugins_.deaf = true;
+  ASSERT_TRUE(chain_->status(list_));
+  EXPECT_EQ(chain_->start_add(list_, attachment_), nullptr);
+  plugins_.deaf = false;
+  ASSERT_TRUE(chain_->status(list_));
+  EXPECT_NE(chain_->start_add(list_, attachment_), nullptr);
 }
 
 TEST_F(ChainTest, DelOfAnOldListHasNoPrevResult) {
@@ -129,7 +226,7 @@ TEST_F(ChainTest, FailuresKeepThePluginsWords) {
   };
   for (const auto& c : cases) {
     plugins_.answers["portmap"] = c.answer;
-    auto result = chain_->add(list_, attachment_);
+    auto result = chain_->add(list_, attachment_, {});
     ASSERT_FALSE(result) << c.name;
     EXPECT_EQ(result.error().kind, ErrorKind::unavailable) << c.name;
     EXPECT_NE(result.error().text().find(c.want), std::string::npos) << c.name << ": " << result.error().text();
@@ -139,14 +236,14 @@ TEST_F(ChainTest, FailuresKeepThePluginsWords) {
 
 TEST_F(ChainTest, AResultThatMakesNoSenseFailsTheAdd) {
   plugins_.answers["bandwidth"] = {.out = R"({"cniVersion":"1.1.0","ips":[{"address":"nonsense"}]})"};
-  auto result = chain_->add(list_, attachment_);
+  auto result = chain_->add(list_, attachment_, {});
   ASSERT_FALSE(result);
   EXPECT_NE(result.error().text().find("ips[0].address"), std::string::npos);
 }
 
 TEST_F(ChainTest, AMissingPluginNamesTheDirectories) {
   list_.plugins[1].type = "nowhere";
-  auto result = chain_->add(list_, attachment_);
+  auto result = chain_->add(list_, attachment_, {});
   ASSERT_FALSE(result);
   EXPECT_TRUE(result.error().is(ENOENT));
   EXPECT_NE(result.error().text().find("nowhere"), std::string::npos);

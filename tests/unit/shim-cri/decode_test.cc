@@ -259,16 +259,34 @@ const ContainerCase kBadContainers[] = {
        m->set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
      },
      "config.mounts[0].recursive_read_only", "propagation"},
-    {"image volume", [](auto& r) { mount(r)->mutable_image()->set_image("sha256:1"); }, "config.mounts[0].image",
-     "sha256:1", ErrorKind::unimplemented},
+    {"image volume beside a path", [](auto& r) { mount(r)->mutable_image()->set_image("sha256:1"); },
+     "config.mounts[0].host_path", "/srv"},
+    {"writable image volume",
+     [](auto& r) {
+       auto* m = mount(r);
+       m->clear_host_path();
+       m->mutable_image()->set_image("sha256:1");
+     },
+     "config.mounts[0].readonly", "false"},
+    {"propagation of an image volume",
+     [](auto& r) {
+       auto* m = mount(r);
+       m->clear_host_path();
+       m->mutable_image()->set_image("sha256:1");
+       m->set_readonly(true);
+       m->set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
+     },
+     "config.mounts[0].propagation", "PROPAGATION_HOST_TO_CONTAINER"},
+    {"sub path without an image", [](auto& r) { mount(r)->set_image_sub_path("etc"); },
+     "config.mounts[0].image_sub_path", "etc"},
     {"id-mapped mount", [](auto& r) { mount(r)->add_uidmappings(); }, "config.mounts[0].uidMappings", "not supported",
      ErrorKind::unimplemented},
     {"device path", [](auto& r) { device(r)->set_host_path("fuse"); }, "config.devices[0].host_path", "fuse"},
     {"device permissions", [](auto& r) { device(r)->set_permissions("rx"); }, "config.devices[0].permissions", "rx"},
     {"CDI", [](auto& r) { r.mutable_config()->add_cdi_devices()->set_name("v/c=d"); }, "config.CDI_devices", "v/c=d",
      ErrorKind::unimplemented},
-    {"stop signal", [](auto& r) { r.mutable_config()->set_stop_signal(v1::SIG_USR1); }, "config.stop_signal", "29",
-     ErrorKind::unimplemented},
+    {"stop signal", [](auto& r) { r.mutable_config()->set_stop_signal(static_cast<v1::Signal>(99)); },
+     "config.stop_signal", "99"},
     {"ambient", [](auto& r) { security(r)->mutable_capabilities()->add_add_ambient_capabilities("X"); },
      "config.linux.security_context.capabilities.add_ambient_capabilities", "not supported", ErrorKind::unimplemented},
     {"negative user", [](auto& r) { security(r)->mutable_run_as_user()->set_value(-1); },

@@ -27,6 +27,14 @@ TEST(Doctor, AGoodHostHasNoProblems) {
   }
 }
 
+TEST(Doctor, TheOwnBridgeNeedsNoBridgeNetfilter) {
+  auto facts = good();
+  for (const auto& value : {std::optional<std::string>(), std::optional<std::string>("0")}) {
+    facts.bridge_nf_call = value;
+    for (const auto& finding : examine(Config(), facts)) EXPECT_EQ(finding.level, Finding::Level::ok) << finding.found;
+  }
+}
+
 TEST(Doctor, NamesWhatIsMissing) {
   struct Case {
     const char* check;
@@ -46,9 +54,11 @@ TEST(Doctor, NamesWhatIsMissing) {
       {"overlayfs", [](auto& f) { f.overlay = false; }, problem, "not in", "modprobe overlay"},
       {"seccomp", [](auto& f) { f.host.seccomp = false; }, problem, "no seccomp", "CONFIG_SECCOMP_FILTER"},
       {"nftables", [](auto& f) { f.nf_tables_error = "query: EINVAL"; }, problem, "EINVAL", "modprobe nf_tables"},
-      {"ip-forward", [](auto& f) { f.ip_forward = "0"; }, problem, "= 0", "sysctl -w net.ipv4.ip_forward=1"},
-      {"bridge-netfilter", [](auto& f) { f.bridge_nf_call.reset(); }, problem, "not loaded", "modprobe br_netfilter"},
-      {"bridge-netfilter", [](auto& f) { f.bridge_nf_call = "0"; }, problem, "= 0", "sysctl -w net.bridge"},
+      {"ip-forward", [](auto& f) { f.ip_forward = "0"; }, Finding::Level::warning, "= 0",
+       "sysctl -w net.ipv4.ip_forward=1"},
+      {"ip-forward", [](auto& f) { f.ip_forward.reset(); }, problem, "cannot be read", "mount /proc"},
+      {"ip-forward", [](auto& f) { f.deaf_uplinks = {"eth0"}; }, Finding::Level::warning, "off for eth0",
+       "conf.eth0.forwarding=1"},
       {"cni-config", [](auto& f) { f.network_error = "no file"; }, problem, "no file", "podshim cni-config >"},
       {"cni-plugins", [](auto& f) { f.missing_plugins = {"bridge", "portmap"}; }, problem, "bridge, portmap",
        "--cni-bin-dir"},

@@ -40,7 +40,13 @@ ContainerView container_view() {
   v.spec.mounts = {{.container_path = "/data",
                     .host_path = "volume:logs",
                     .readonly = true,
-                    .propagation = Mount::Propagation::bidirectional}};
+                    .propagation = Mount::Propagation::bidirectional},
+                   {.container_path = "/model",
+                    .image = "example.com/model:2",
+                    .user_specified_image = "model:2",
+                    .image_sub_path = "weights",
+                    .readonly = true}};
+  v.volume_images = {"sha256:22"};
   v.spec.resources = Resources{.cpu_shares = 512, .memory_limit_bytes = 1 << 20};
   v.state = ContainerState::exited;
   v.created_at_ns = 1;
@@ -90,10 +96,14 @@ TEST(EncodeContainer, StatusHasWhatAKubeletReads) {
   EXPECT_EQ(s.image().image(), "example.com/app:1");
   EXPECT_EQ(s.image_ref(), "sha256:11");  // no repo digest: the id
   EXPECT_EQ(s.image_id(), "sha256:11");
-  ASSERT_EQ(s.mounts_size(), 1);
+  ASSERT_EQ(s.mounts_size(), 2);
   EXPECT_EQ(s.mounts(0).host_path(), "volume:logs");
   EXPECT_TRUE(s.mounts(0).readonly());
   EXPECT_EQ(s.mounts(0).propagation(), v1::PROPAGATION_BIDIRECTIONAL);
+  EXPECT_FALSE(s.mounts(0).has_image());
+  EXPECT_EQ(s.mounts(1).image().image(), "example.com/model:2");
+  EXPECT_EQ(s.mounts(1).image().image_ref(), "sha256:22");
+  EXPECT_EQ(s.mounts(1).image_sub_path(), "weights");
   EXPECT_EQ(s.resources().linux().cpu_shares(), 512);
   EXPECT_EQ(s.resources().linux().memory_limit_in_bytes(), 1 << 20);
   EXPECT_EQ(s.user().linux().uid(), 1000);
@@ -291,6 +301,23 @@ TEST(ItemCache, ForgetsViewsThatAreGone) {
     items.sandboxes.append(kept[0], &bytes);
   }
   EXPECT_LE(items.sandboxes.size(), 200u);
+}
+
+TEST(ItemCache, LetsGoOfManyAfterAFewNewOnes) {
+  Items items;
+  std::vector<std::shared_ptr<const SandboxView>> many;
+  std::string bytes;
+  const auto add = [&](int count) {
+    for (int i = 0; i < count; i++) {
+      many.push_back(std::make_shared<const SandboxView>(sandbox_view()));
+      items.sandboxes.append(many.back(), &bytes);
+    }
+  };
+  add(2000);
+  EXPECT_EQ(items.sandboxes.size(), 2000u);
+  many.clear();
+  add(400);
+  EXPECT_LT(items.sandboxes.size(), 500u);
 }
 
 }  // namespace

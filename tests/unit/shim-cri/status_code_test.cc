@@ -1,9 +1,9 @@
 // Every ErrorKind has its code; errnos do not turn into facts about the client's objects.
-#include "shim/cri/status_code.h"
+#include "common/status_code.h"
 
 #include <gtest/gtest.h>
 
-namespace podshim::cri {
+namespace podshim {
 namespace {
 
 TEST(StatusCode, EveryKind) {
@@ -22,9 +22,15 @@ TEST(StatusCode, EveryKind) {
       {ErrorKind::deadline_exceeded, Code::deadline_exceeded},
       {ErrorKind::cancelled, Code::cancelled},
       {ErrorKind::unimplemented, Code::unimplemented},
+      {ErrorKind::unauthenticated, Code::unauthenticated},
+      {ErrorKind::permission_denied, Code::permission_denied},
       {ErrorKind::internal, Code::internal},
   };
-  for (const auto& c : cases) EXPECT_EQ(status_code(Error::of(c.kind, "op", "subject")), c.want) << kind_name(c.kind);
+  for (const auto& c : cases) {
+    EXPECT_EQ(status_code(Error::of(c.kind, "op", "subject")), c.want) << kind_name(c.kind);
+    if (c.kind == ErrorKind::os) continue;
+    EXPECT_EQ(kind_of(c.want), c.kind) << "what a client makes of it";
+  }
   // All kinds are in the table above: the next number has no name.
   const auto past = static_cast<ErrorKind>(std::size(cases));
   EXPECT_EQ(kind_name(past), "unknown");
@@ -56,4 +62,4 @@ TEST(StatusCode, Names) {
 }
 
 }  // namespace
-}  // namespace podshim::cri
+}  // namespace podshim

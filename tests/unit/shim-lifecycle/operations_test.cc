@@ -15,18 +15,25 @@ std::string differ(int running, int asked) {
 
 TEST(Operations, JoinersGetTheOneResult) {
   Operations<int> ops("test");
-  std::atomic<int> worked{0}, wrong{0};
+  constexpr int kJoiners = 20;
+  std::atomic<int> worked{0}, joined{0}, wrong{0};
+  auto call = [&](bool first) {
+    auto r = ops.run(
+        "key", 1,
+        [&](int running) {  // asked of each that finds the key taken
+          joined++;
+          return differ(running, 1);
+        },
+        [&](Stage&) -> Result<int> {
+          while (first && joined < kJoiners) std::this_thread::sleep_for(milliseconds(1));
+          return ++worked;
+        });
+    if (!r || *r != 1) wrong++;
+  };
   std::vector<std::thread> callers;
-  for (int i = 0; i < 20; i++)
-    callers.emplace_back([&] {
-      auto r = ops.run(
-          "key", 1, [](int running) { return differ(running, 1); },
-          [&](Stage&) -> Result<int> {
-            std::this_thread::sleep_for(milliseconds(100));
-            return ++worked;
-          });
-      if (!r || *r != 1) wrong++;
-    });
+  callers.emplace_back(call, true);
+  while (ops.running().empty()) std::this_thread::sleep_for(milliseconds(1));
+  for (int i = 0; i < kJoiners; i++) callers.emplace_back(call, false);
   for (auto& t : callers) t.join();
   EXPECT_EQ(worked, 1);
   EXPECT_EQ(wrong, 0);
@@ -81,6 +88,28 @@ TEST(Operations, AnExceptionBecomesAnError) {
   EXPECT_TRUE(ops.running().empty());
 }
 
+TEST(Operations, WhoJoinsWaitsNoLongerThanAClient) {
+  Operations<int> ops("test", milliseconds(20));
+  std::atomic<bool> begun{false}, answers{false};
+  std::thread hanging([&] {
+    auto r = ops.run("key", [&](Stage& stage) -> Result<int> {
+      stage.enter("mount sources");
+      begun = true;
+      while (!answers) std::this_thread::sleep_for(milliseconds(1));
+      return 7;
+    });
+    EXPECT_EQ(r.value_or(0), 7);
+  });
+  while (!begun) std::this_thread::sleep_for(milliseconds(1));
+  auto retry = ops.run("key", [](Stage&) -> Result<int> { return 8; });
+  ASSERT_FALSE(retry);
+  EXPECT_EQ(retry.error().kind, ErrorKind::deadline_exceeded);
+  EXPECT_NE(retry.error().text().find("stage mount sources"), std::string::npos) << retry.error().text();
+  answers = true;
+  hanging.join();
+  EXPECT_EQ(ops.run("key", [](Stage&) -> Result<int> { return 9; }).value_or(0), 9);
+}
+
 TEST(Stage, Timings) {
   Stage stage;
   EXPECT_STREQ(stage.name(), "start");
@@ -90,6 +119,51 @@ TEST(Stage, Timings) {
   EXPECT_TRUE(text.starts_with("one=0.")) << text;
   EXPECT_NE(text.find(" two=0."), std::string::npos) << text;
   EXPECT_NE(text.find(" total="), std::string::npos) << text;
+}
+
+TEST(Stage, TimelineIsInOrderAndAddsUp) {
+  Stage stage;
+  stage.enter("one");
+  stage.enter("two");
+  const auto began = Stage::Clock::now();
+  std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  stage.part("plugin", began, Stage::Clock::now());
+  (void)stage.timings();  // does not change what the timeline says
+  const auto t = stage.timeline("Test", 5'000'000'000);
+  EXPECT_STREQ(stage.name(), "two");
+  EXPECT_EQ(t.operation, "Test");
+  EXPECT_LT(t.began_at_ns, 5'000'000'000);
+  ASSERT_EQ(t.stages.size(), 3U);
+  EXPECT_EQ(t.stages[0].name, "one");
+  EXPECT_EQ(t.stages[1].name, "two");
+  EXPECT_EQ(t.stages[2].name, "two/plugin");
+  EXPECT_GE(t.stages[2].took, std::chrono::milliseconds(2));
+  EXPECT_GE(t.stages[1].took, t.stages[2].took);
+  for (const auto& s : t.stages) {
+    EXPECT_GE(s.offset.count(), 0);
+    EXPECT_LE(s.offset + s.took, t.took + std::chrono::microseconds(1)) << s.name;
+  }
+}
+
+TEST(Operations, TellTheirStagesWhenTheyDidSomething) {
+  Operations<int> ops("test");
+  std::vector<std::string> told;
+  ops.observe([&](const std::string& operation, const std::vector<StageSpan>& stages, std::chrono::microseconds) {
+    std::string line = operation;
+    for (const auto& s : stages) line += " " + s.name;
+    told.push_back(line);
+  });
+  ops.run("a", [](Stage& s) -> Result<int> {
+    s.enter("plan");
+    s.enter("make");
+    return 1;
+  });
+  ops.run("b", [](Stage&) -> Result<int> { return 1; });  // it was there already
+  ops.run("c", [](Stage& s) -> Result<int> {
+    s.enter("plan");
+    return fail(Error::invalid("x", "y"));
+  });
+  EXPECT_EQ(told, std::vector<std::string>{"test plan make"});
 }
 
 }  // namespace

@@ -52,6 +52,7 @@ TEST_F(EveryStep, OfCreateContainer) {
 
 TEST_F(EveryStep, OfStartContainer) {
   auto sandbox = runtime->run_sandbox(pod()).value();
+  std::set<std::string> seen;
   int attempt = 0;
   for (int step = 1;; step++) {
     auto spec = container();
@@ -61,6 +62,11 @@ TEST_F(EveryStep, OfStartContainer) {
     const auto before = left();
     fail_at(step);
     auto started = runtime->start_container(id.str());
+    if (!machine.failed.empty()) seen.insert(machine.failed);
+    if (machine.failed == "check mounts") {
+      EXPECT_TRUE(started) << "what is wrong with a source that answers is the child's to tell";
+      continue;
+    }
     if (started) break;
     EXPECT_EQ(left(), before) << "after a failed " << machine.failed;
     auto view = runtime->container(id.str()).value();
@@ -68,6 +74,8 @@ TEST_F(EveryStep, OfStartContainer) {
       EXPECT_EQ(view->reason, "StartError");
     }
   }
+  EXPECT_EQ(seen, (std::set<std::string>{"apply cgroup", "check mounts", "observe devices", "open cgroup",
+                                         "start container"}));
   EXPECT_EQ(runtime->snapshot()->containers.back()->state, ContainerState::running);
 }
 

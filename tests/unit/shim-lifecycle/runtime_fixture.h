@@ -36,6 +36,11 @@ class RuntimeTest : public testing::Test {
     std::filesystem::remove_all(dir);
   }
   void start() {
+    start_busy();
+    if (runtime) runtime->wait_idle();
+  }
+  // Some of its chores may not end.
+  void start_busy() {
     runtime.reset();
     auto inst = state::Instance::open(config.podshim.root, config.podshim.state);
     ASSERT_TRUE(inst) << inst.error().text();
@@ -44,10 +49,12 @@ class RuntimeTest : public testing::Test {
                                        .images = fake_images(machine, dir + "/image"),
                                        .host = fake_host(machine),
                                        .instance = *std::move(inst),
-                                       .housekeeping = false});
+                                       .housekeeping = false,
+                                       .start_patience = start_patience,
+                                       .mount_looks = look_limits,
+                                       .exec_patience = exec_patience});
     ASSERT_TRUE(started) << started.error().text();
     runtime = *std::move(started);
-    runtime->wait_idle();
   }
   SandboxSpec pod(const std::string& name = "web") const {
     return {.metadata = {.name = name, .uid = "u", .name_space = "d"}, .log_directory = dir + "/logs"};
@@ -61,7 +68,8 @@ class RuntimeTest : public testing::Test {
   // Machine and disk.
   std::vector<std::string> left() {
     auto out = machine.left();
-    for (const char* sub : {"/root/sandboxes", "/root/containers", "/state/sandboxes", "/state/exits"}) {
+    for (const char* sub :
+         {"/root/sandboxes", "/root/containers", "/state/sandboxes", "/state/exits", "/state/kills"}) {
       const auto names = sys::list_dir(dir + sub).value();
       for (const auto& name : names) out.push_back(sub + ("/" + name));
     }
@@ -72,6 +80,9 @@ class RuntimeTest : public testing::Test {
   Machine machine;
   Config config;
   HostFacts facts;
+  milliseconds start_patience = kKillPatience;
+  MountLooks::Limits look_limits = {};
+  milliseconds exec_patience{30'000};
   std::unique_ptr<NodeRuntime> runtime;
 };
 

@@ -19,6 +19,10 @@ TEST(Signals, Names) {
                {"SIGRTMIN+3", SIGRTMIN + 3},
                {"RTMAX-1", SIGRTMAX - 1},
                {"RTMIN", SIGRTMIN},
+               {"SIGCLD", SIGCHLD},
+               {"SIGPOLL", SIGIO},
+               {"SIGIO", SIGIO},
+               {"SIGRTMAX-14", SIGRTMAX - 14},
                {"SIGUSR1", SIGUSR1}};
   for (const auto& c : cases) {
     auto got = parse_signal(c.text);

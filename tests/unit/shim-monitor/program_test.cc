@@ -170,8 +170,23 @@ TEST(ProgramTest, Prints) {
             "mount_attr slot 20 set=ro propagation=slave [rec]\n"
             "make_node /dev/null c 1:3 0666 0:0\n"
             "rlimit nofile 1024:unlimited\n");
-  EXPECT_EQ(p.print_step(5), "exec [\"/a\" \"/b\"] argv=[\"a\" \"\" \"c\"] env=1 variables");
+  EXPECT_EQ(p.print_step(5), "exec [\"/a\" \"/b\"] argv=3 words env=1 variables");
   EXPECT_EQ(p.print_step(99), "step 99 of 11");
+}
+
+// It goes to logs and clients.
+TEST(ProgramTest, AStepIsShortAndHasNoArguments) {
+  const std::string huge(3'000'000, 'x');
+  Program p;
+  p.add({.op = Op::exec, .la = {"/bin/" + huge}, .lb = {"login", "--password=secret", huge}, .lc = {"TOKEN=secret"}});
+  p.add({.op = Op::write_file, .a = huge, .b = "/proc/self/uid_map"});
+  p.add({.op = Op::change_dir, .b = huge});
+  const std::string exec = p.print_step(0);
+  EXPECT_EQ(exec.find("secret"), std::string::npos) << exec;
+  EXPECT_TRUE(exec.starts_with("exec [\"/bin/xxx")) << exec;
+  EXPECT_TRUE(exec.ends_with("... (3000014 bytes) argv=3 words env=1 variables")) << exec;
+  EXPECT_TRUE(p.print_step(1).ends_with("(3000000 bytes)\" -> /proc/self/uid_map")) << p.print_step(1);
+  for (std::size_t i = 0; i < p.steps.size(); i++) EXPECT_LT(p.print_step(i).size(), 1100U) << i;
 }
 
 }  // namespace

@@ -73,6 +73,11 @@ TEST_F(ApplyFiles, AnImageLeadsNowhere) {
   EXPECT_TRUE(users().error().is(EFBIG));
 }
 
+Result<> look_at_all(const SandboxSpec& sandbox, const ContainerSpec& container, const SandboxFacts& facts) {
+  for (const auto& one : TRY(mount_looks(sandbox, container, facts))) TRY(one.look());
+  return {};
+}
+
 TEST_F(ApplyFiles, MountSources) {
   SandboxSpec sandbox;
   sandbox.shared_volumes = {"logs"};
@@ -85,13 +90,19 @@ TEST_F(ApplyFiles, MountSources) {
                       {.container_path = "/b", .host_path = dir + "/file"},
                       {.container_path = "/c", .host_path = dir + "/link"},
                       {.container_path = "/d", .host_path = "volume:logs"}};
-  EXPECT_TRUE(check_mount_sources(sandbox, container, facts));
+  EXPECT_TRUE(look_at_all(sandbox, container, facts));
   container.mounts[2].host_path = dir + "/none";
-  expect_invalid(check_mount_sources(sandbox, container, facts), "config.mounts[2].host_path", dir + "/none");
+  expect_invalid(look_at_all(sandbox, container, facts), "config.mounts[2].host_path", dir + "/none");
   container.mounts[2].host_path = dir + "/file/below";
-  expect_invalid(check_mount_sources(sandbox, container, facts), "config.mounts[2].host_path", "does not exist");
+  expect_invalid(look_at_all(sandbox, container, facts), "config.mounts[2].host_path", "does not exist");
   container.mounts[2].host_path = "volume:cache";
-  expect_invalid(check_mount_sources(sandbox, container, facts), "config.mounts[2].host_path", "volume:cache");
+  expect_invalid(look_at_all(sandbox, container, facts), "config.mounts[2].host_path", "volume:cache");
+}
+
+Result<std::vector<DeviceNode>> observe_devices(const ContainerSpec& container) {
+  auto out = std::make_shared<std::vector<DeviceNode>>();
+  for (const auto& one : device_looks(container, out)) TRY(one.look());
+  return *out;
 }
 
 TEST_F(ApplyFiles, DevicesOfTheHost) {

@@ -1,5 +1,6 @@
 #include "shim/plan/container_plan.h"
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -200,7 +201,7 @@ TEST(ContainerPlan, TreeIsKilledWhenThePidNamespaceIsShared) {
 TEST(ContainerPlan, OomScoreAndRlimitsWithoutTheCapability) {
   ContainerCase c;
   c.container.resources = Resources{.oom_score_adj = -997};
-  c.config.rlimits = {{"nofile", {1024, 2048}}};
+  c.config.rlimits = {{"nofile", {RLIMIT_NOFILE, 1024, 2048}}};
   auto flags = [&](Op op, const std::string& b) {
     auto plan = c.plan();
     return plan->program.steps[static_cast<std::size_t>(index_of(plan->program, op, b))].flags;

@@ -197,6 +197,27 @@ TEST(Mounts, SharedVolumes) {
   }
 }
 
+TEST(Mounts, ImagesAsVolumes) {
+  Mounts m;
+  m.container.mounts = {{.container_path = "/data", .host_path = "/srv"},
+                        {.container_path = "/one", .image = "a", .readonly = true},
+                        {.container_path = "/two", .image = "b", .readonly = true}};
+  const auto one = m.at("/one"), two = m.at("/two");
+  EXPECT_EQ(one.kind, MountPlan::Kind::given);
+  EXPECT_EQ(one.slot, Slot::volume);
+  EXPECT_EQ(static_cast<int>(two.slot), static_cast<int>(Slot::volume) + 1);
+  EXPECT_NE(two.attributes & MOUNT_ATTR_RDONLY, 0U);
+  Program program;
+  ASSERT_TRUE(add_mount_steps(program, *m.plan(), "/stage", {}));
+  int made_readonly = 0;
+  for (const auto* step : steps_of(program, Op::mount_attr))
+    made_readonly += step->slot == static_cast<std::int32_t>(one.slot) && (step->x & MOUNT_ATTR_RDONLY) != 0 ? 1 : 0;
+  EXPECT_EQ(made_readonly, 1);
+  for (int i = 0; i < kMaxImageVolumes; i++)
+    m.container.mounts.push_back({.container_path = "/m" + std::to_string(i), .image = "a", .readonly = true});
+  expect_invalid(m.plan(), "mounts[17].image", "more than 16");
+}
+
 TEST(Mounts, BadPathsAreNamed) {
   Mounts m;
   auto at = [&](const char* inside, const char* host) {

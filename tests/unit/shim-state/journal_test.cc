@@ -44,6 +44,22 @@ TEST_F(JournalTest, WritesAndReadsBackByCreationTime) {
   EXPECT_TRUE(all.quarantined.empty());
 }
 
+TEST_F(JournalTest, DebtsAreKeptUntilSettled) {
+  auto record = samples::sandbox_record();
+  ASSERT_TRUE(journal_->owe(record));
+  const std::string debts = root_ + "/network-debts/";
+  // Being written by another thread: no debt yet, and not to be taken away from under it.
+  spoil(debts + record.id.str() + ".json.new-0011aabb", encode(record));
+  spoil(debts + std::string(64, 'e') + ".json", "{");
+  ASSERT_EQ(journal_->owed().size(), 1U);
+  EXPECT_EQ(journal_->owed()[0], record);
+  EXPECT_EQ(sys::list_dir(debts).value().size(), 2U);
+  journal_ = Journal::open(root_).value();
+  EXPECT_EQ(sys::list_dir(debts).value(), std::vector<std::string>{record.id.str() + ".json"});
+  ASSERT_TRUE(journal_->settle(record.id));
+  EXPECT_TRUE(journal_->owed().empty());
+}
+
 TEST_F(JournalTest, RewriteReplaces) {
   auto record = samples::sandbox_record();
   ASSERT_TRUE(journal_->write(record));

@@ -29,7 +29,7 @@ TEST(Record, EveryMemberOfTheSpecsIsEncoded) {
   auto value = json::parse(encode(samples::sandbox_record())).value();
   EXPECT_EQ(value.find("spec")->as_object().size(), 16U);
   auto container = json::parse(encode(samples::container_record())).value();
-  EXPECT_EQ(container.find("spec")->as_object().size(), 17U);
+  EXPECT_EQ(container.find("spec")->as_object().size(), 18U);
   EXPECT_EQ(container.find("spec")->find("security")->as_object().size(), 13U);
   EXPECT_EQ(container.find("spec")->find("resources")->as_object().size(), 9U);
 }

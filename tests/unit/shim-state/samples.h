@@ -70,6 +70,7 @@ inline ContainerSpec container_spec() {
           .stdin_open = true,
           .stdin_once = true,
           .tty = true,
+          .stop_signal = "SIGUSR2",
           .resources = resources(),
           .security = {.capabilities = {.add = {"NET_ADMIN"}, .drop = {"ALL"}},
                        .privileged = true,
@@ -90,6 +91,7 @@ inline SandboxRecord sandbox_record(char digit = 'a') {
   return {.id = sandbox_id(digit),
           .spec = sandbox_spec(),
           .boot_id = "boot-1",
+          .instance = "abcdef",
           .created_at_ns = 1700000000000000001,
           .created = true,
           .ready = true,
@@ -101,7 +103,8 @@ inline SandboxRecord sandbox_record(char digit = 'a') {
           .network = {.config = "{\"name\":\"n\"}",
                       .source = "/etc/cni/net.d/10-n.conflist",
                       .added = true,
-                      .result = json::Value::object().set("cniVersion", "1.1.0")}};
+                      .result = json::Value::object().set("cniVersion", "1.1.0")},
+          .update = {.overhead = Resources{.cpu_shares = 4}, .resources = Resources{.cpu_quota_us = 5000}}};
 }
 
 inline ContainerRecord container_record(char digit = 'c', char sandbox = 'a') {
@@ -124,8 +127,12 @@ inline ContainerRecord container_record(char digit = 'c', char sandbox = 'a') {
       .log_path = "/var/log/pods/web/main/0.log",
       .user = {.uid = 1, .gid = 2, .groups = {2, 3}, .home = "/root"},
       .process = {.pid = 200, .start_ticks = 9},
-      .exit = ContainerExit{
-          .code = 137, .signal = 9, .oom_killed = true, .finished_at_ns = 7, .reason = "OOMKilled", .message = "m"}};
+      .exit =
+          ContainerExit{
+              .code = 137, .signal = 9, .oom_killed = true, .finished_at_ns = 7, .reason = "OOMKilled", .message = "m"},
+      .log_lost = 77,
+      .resources = Resources{.cpu_shares = 9, .memory_limit_bytes = -1},
+      .updating = true};
 }
 
 }  // namespace podshim::state::samples

@@ -76,5 +76,66 @@ TEST(Publisher, ReadersSeeWholeStatesWhileWritersWork) {
   EXPECT_TRUE(p.load()->sandboxes.empty());
 }
 
+// What a change of a view means as events.
+TEST(Publisher, TellsWhatHappened) {
+  using enum PodEventType;
+  constexpr auto running = ContainerState::running, exited = ContainerState::exited;
+  const auto sandbox = [](SandboxState state) { return view('a', 1, state); };
+  const auto container = [](ContainerState state, const char* reason = "") {
+    return std::make_shared<const ContainerView>(ContainerView{.id = samples::container_id('b'),
+                                                               .sandbox = samples::sandbox_id('a'),
+                                                               .state = state,
+                                                               .created_at_ns = 2,
+                                                               .reason = reason});
+  };
+  struct Case {
+    const char* name;
+    std::function<void(Publisher&)> change;
+    std::vector<PodEventType> want;
+  };
+  const auto put = [](auto what) {
+    return [what](Publisher& p) {
+      if constexpr (std::is_convertible_v<decltype(what), std::shared_ptr<const SandboxView>>)
+        p.put_sandbox([&] { return what; });
+      else
+        p.put_container([&] { return what; });
+    };
+  };
+  const Case cases[] = {
+      {"sandbox", put(sandbox(SandboxState::ready)), {created, started}},
+      {"same again", put(sandbox(SandboxState::ready)), {}},
+      {"container", put(container(ContainerState::created)), {created}},
+      {"runs", put(container(running)), {started}},
+      {"changed while it runs", put(container(running, "x")), {}},
+      {"exits", put(container(exited, "Error")), {stopped}},
+      {"its start is published later", put(container(exited, "Error")), {}},
+      {"removed", [](Publisher& p) { p.erase(samples::container_id('b')); }, {deleted}},
+      {"removed twice", [](Publisher& p) { p.erase(samples::container_id('b')); }, {}},
+      {"another", put(container(ContainerState::created)), {created}},
+      {"ended before its start was published", put(container(exited, "Completed")), {started, stopped}},
+      {"gone", [](Publisher& p) { p.erase(samples::container_id('b')); }, {deleted}},
+      {"a third", put(container(ContainerState::created)), {created}},
+      {"did not start", put(container(exited, "StartError")), {stopped}},
+      {"stopped", put(sandbox(SandboxState::not_ready)), {stopped}},
+      {"sandbox removed", [](Publisher& p) { p.erase(samples::sandbox_id('a')); }, {deleted}},
+      {"recovered",
+       [&](Publisher& p) { p.replace([&] { return Snapshot{.sandboxes = {sandbox(SandboxState::ready)}}; }); },
+       {}},
+  };
+  Publisher p;
+  auto reader = p.events().subscribe([] {});
+  ASSERT_TRUE(reader.has_value());
+  for (const auto& c : cases) {
+    c.change(p);
+    std::vector<PodEventType> told;
+    while (auto event = (*reader)->next().value_or(std::nullopt)) {
+      told.push_back(event->type);
+      ASSERT_NE(event->sandbox, nullptr) << c.name;
+      EXPECT_EQ(event->sandbox->id, samples::sandbox_id('a')) << c.name;
+    }
+    EXPECT_EQ(told, c.want) << c.name;
+  }
+}
+
 }  // namespace
 }  // namespace podshim::state

@@ -1,0 +1,9 @@
+// WebSocket sessions: see websocket_session.cc.
+#include <cstdint>
+
+#include "tests/fuzz/shim-streaming/sessions.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  podshim::streaming::test::run_websocket_session({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
