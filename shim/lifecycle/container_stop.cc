@@ -129,8 +129,12 @@ void NodeRuntime::settle_soon(const std::shared_ptr<Container>& container) {
   if (container->state() != ContainerState::running) return;
   settle_lost_exit(container, milliseconds(0));
   if (container->state() != ContainerState::running) return;
-  std::lock_guard lock(notes_);
-  unsettled_.insert(container->id.str());
+  {
+    std::lock_guard lock(notes_);
+    unsettled_.insert(container->id.str());
+  }
+  std::lock_guard lock(wake_);  // housekeeping sleeps, or has yet to look at the notes
+  woken_signal_.notify_all();
 }
 
 void NodeRuntime::settle_lost_exits() {

@@ -152,12 +152,13 @@ void NodeRuntime::housekeeping() {
     post_alone(measuring_, [this] { measure_layers(false); });
     watch_operations();
     adopt_unreached();
-    const bool ask_again = [&] {
+    const auto rests = Clock::now();
+    const auto until = [&] {  // not the same all the time: it may be told of something to ask again
       std::lock_guard notes(notes_);
-      return !unreached_.empty() || !unsettled_.empty();
-    }();
+      return rests + (unreached_.empty() && unsettled_.empty() ? kTick : kAskAgain);
+    };
     lock.lock();
-    woken_signal_.wait_for(lock, ask_again ? kAskAgain : kTick, [&] { return woken_ || stopping_; });
+    while (!woken_ && !stopping_ && Clock::now() < until()) woken_signal_.wait_until(lock, until());
   }
 }
 

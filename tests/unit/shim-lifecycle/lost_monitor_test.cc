@@ -1,4 +1,5 @@
 // Pods whose monitor has gone while processes of theirs do not die (uninterruptible sleep): nobody waits for them.
+#include <algorithm>
 #include <thread>
 
 #include "tests/unit/shim-lifecycle/runtime_fixture.h"
@@ -111,6 +112,31 @@ TEST_F(LostMonitor, AStartWaitsForNothingThatALivingMonitorHasLostEither) {
   ASSERT_TRUE(runtime->remove_sandbox(sandbox.str()));
   runtime->wait_idle();
   EXPECT_EQ(left(), std::vector<std::string>{});
+}
+
+// Its cgroup is empty, its process has not ended yet: the kernel takes it out of the one before it tells of the other.
+TEST_F(LostMonitor, OneThatIsOnItsWayOutIsAskedAgainSoon) {
+  housekeeping = true;
+  start();
+  std::this_thread::sleep_for(milliseconds(200));  // housekeeping has gone round and rests
+  {
+    std::lock_guard lock(machine.mutex);
+    machine.monitors.clear();
+    machine.running.clear();
+    machine.undying = "on its way";  // no cgroup
+  }
+  machine.events->monitor_gone(sandbox);
+  runtime->wait_idle();
+  for (const auto& id : ids) EXPECT_EQ(state(id), ContainerState::running) << "the kernel's word: it is there";
+  {
+    std::lock_guard lock(machine.mutex);
+    machine.undying.clear();
+  }
+  const auto all_ended = [&] {
+    return std::ranges::all_of(ids, [&](const auto& id) { return state(id) == ContainerState::exited; });
+  };
+  for (int i = 0; i < 700 && !all_ended(); i++) std::this_thread::sleep_for(milliseconds(10));
+  EXPECT_TRUE(all_ended()) << "nobody asked again";
 }
 
 // Stop and remove are asked by somebody who waits, and they tell what stays; the kills beside them change nothing.

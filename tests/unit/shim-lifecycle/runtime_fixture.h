@@ -49,7 +49,7 @@ class RuntimeTest : public testing::Test {
                                        .images = fake_images(machine, dir + "/image"),
                                        .host = fake_host(machine),
                                        .instance = *std::move(inst),
-                                       .housekeeping = false,
+                                       .housekeeping = housekeeping,
                                        .start_patience = start_patience,
                                        .mount_looks = look_limits,
                                        .exec_patience = exec_patience});
@@ -80,6 +80,7 @@ class RuntimeTest : public testing::Test {
   Machine machine;
   Config config;
   HostFacts facts;
+  bool housekeeping = false;
   milliseconds start_patience = kKillPatience;
   MountLooks::Limits look_limits = {};
   milliseconds exec_patience{30'000};
