@@ -26,7 +26,7 @@ sockaddr_in loopback(int port) {
       .sin_family = AF_INET, .sin_port = htons(static_cast<std::uint16_t>(port)), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 }
 
-Fd socket_of(int type, int timeout_ms = 2000) {
+Fd socket_of(int type, int timeout_ms = 20000) {
   Fd fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0));
   timeval t{.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &t, sizeof t);
@@ -107,7 +107,7 @@ class DnsServer : public testing::Test {
     server_->run();
   }
 
-  Fd client(int type, int timeout_ms = 2000) {
+  Fd client(int type, int timeout_ms = 20000) {
     auto fd = socket_of(type, timeout_ms);
     auto to = loopback(port_);
     EXPECT_EQ(::connect(fd.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
@@ -149,6 +149,7 @@ class DnsServer : public testing::Test {
 };
 
 TEST_F(DnsServer, ConnectionsAreAnsweredInOrderHoweverTheBytesCome) {
+  start(milliseconds(600), milliseconds(60000));  // a slow machine may take its time between two bytes
   auto tcp = client(SOCK_STREAM);
   auto one = framed(query_for(kWeb, "A"));
   Wire many;
@@ -171,18 +172,21 @@ TEST_F(DnsServer, ConnectionsAreAnsweredInOrderHoweverTheBytesCome) {
 }
 
 TEST_F(DnsServer, AConnectionWithoutAWholeQuestionIsClosed) {
-  auto silent = client(SOCK_STREAM), trickling = client(SOCK_STREAM, 20), liar = client(SOCK_STREAM),
-       answer = client(SOCK_STREAM);
-  auto start = Clock::now();
+  start(milliseconds(600), milliseconds(60000));
+  auto liar = client(SOCK_STREAM), answer = client(SOCK_STREAM);
+  auto begin = Clock::now();
   send_all(liar, {0xff, 0xff, 1, 2, 3});
   EXPECT_TRUE(receive(liar).empty());
   auto response = query_for(kWeb, "A");
   response[2] |= 0x80;
   send_all(answer, framed(response));
   EXPECT_TRUE(receive(answer).empty());
-  EXPECT_LT(Clock::now() - start, milliseconds(200)) << "these at once";
+  EXPECT_LT(Clock::now() - begin, milliseconds(15000)) << "these at once";
+  start();
+  begin = Clock::now();
+  auto silent = client(SOCK_STREAM), trickling = client(SOCK_STREAM, 20);
   bool open = true;
-  for (int i = 0; i < 100 && open; i++) {
+  for (int i = 0; i < 1000 && open; i++) {
     send_all(trickling, {0});
     char byte = 0;
     auto n = ::recv(trickling.get(), &byte, 1, 0);
@@ -190,9 +194,9 @@ TEST_F(DnsServer, AConnectionWithoutAWholeQuestionIsClosed) {
   }
   EXPECT_FALSE(open);
   EXPECT_TRUE(receive(silent).empty());
-  auto took = Clock::now() - start;
+  auto took = Clock::now() - begin;
   EXPECT_GE(took, milliseconds(250));
-  EXPECT_LT(took, milliseconds(1500)) << "bytes that trickle do not hold it";
+  EXPECT_LT(took, milliseconds(15000)) << "bytes that trickle do not hold it";
 }
 
 TEST_F(DnsServer, MoreConnectionsThanAreKeptDoNotShutOutTheNextOne) {
@@ -208,6 +212,7 @@ TEST_F(DnsServer, MoreConnectionsThanAreKeptDoNotShutOutTheNextOne) {
 }
 
 TEST_F(DnsServer, AForgedResponseIsNotBelieved) {
+  start(milliseconds(60000));  // a slow machine must not come to the end of a try
   auto udp = client(SOCK_DGRAM);
   send_all(udp, query_for("example.com.", "A"));
   sockaddr_in from{};
@@ -240,7 +245,7 @@ TEST_F(DnsServer, AForgedResponseIsNotBelieved) {
 
 // As servers from before EDNS do: FORMERR, with the question or with nothing.
 TEST_F(DnsServer, AnUpstreamWithoutEdnsIsAskedWithoutIt) {
-  start(milliseconds(6000));  // a slow machine must not come to the end of a try
+  start(milliseconds(60000));  // a slow machine must not come to the end of a try
   publish_external();
   const std::string out = "out.default.svc.cluster.local.";
   for (bool header_alone : {false, true}) {
@@ -269,7 +274,7 @@ TEST_F(DnsServer, AnUpstreamWithoutEdnsIsAskedWithoutIt) {
     auto got = receive(udp);
     ASSERT_FALSE(got.empty());
     EXPECT_EQ(text_of(got), "NXDOMAIN aa\nan " + out + " 5 IN CNAME www.example.com.");
-    EXPECT_LT(Clock::now() - start, milliseconds(1500)) << "nothing waited for the end of a try";
+    EXPECT_LT(Clock::now() - start, milliseconds(15000)) << "nothing waited for the end of a try";
   }
 }
 
@@ -302,7 +307,7 @@ TEST_F(DnsServer, TheUpstreamWithoutEdnsIsTheOneAskedAgain) {
 
 // And when it finds the plain one malformed too, the client hears of it.
 TEST_F(DnsServer, FormerrToAPlainQueryIsPassedOn) {
-  start(milliseconds(6000));  // a slow machine must not come to the end of a try
+  start(milliseconds(60000));  // a slow machine must not come to the end of a try
   publish_external();
   auto udp = client(SOCK_DGRAM);
   send_all(udp, query_for("out.default.svc.cluster.local.", "A"));
@@ -340,26 +345,31 @@ TEST_F(DnsServer, TheTimeOfAQuestionIsBoundedAndSoIsTheirNumber) {
   EXPECT_EQ(ask(udp, "example.com."), "SERVFAIL");
   auto took = Clock::now() - start;
   EXPECT_GE(took, milliseconds(550));
-  EXPECT_LT(took, milliseconds(1500));
+  EXPECT_LT(took, milliseconds(15000));
 
   // More than may be under way: the rest is told so at once, and our own names are served meanwhile. Of many clients:
   // the answers all come at once, and one socket's buffer does not hold them.
+  this->start(milliseconds(6000));  // a slow machine must not come to the end of the first while it asks the last
+  udp = client(SOCK_DGRAM);
   constexpr std::size_t kEach = 64;
   static_assert(kMaxExchanges % kEach == 0);
   std::vector<Fd> clients;
-  auto ask_more = [&](std::size_t n) {
+  auto ask_more = [&](std::size_t n, bool taken) {
     clients.push_back(client(SOCK_DGRAM));
     for (std::size_t i = 0; i < n; i++) {
       const auto name = "n" + std::to_string(clients.size()) + "-" + std::to_string(i);
       send_all(clients.back(), query_for(name + ".example.com.", "A"));
-      if (i % 32 == 31) ::usleep(1000);
+      sockaddr_in from{};
+      if (taken) {  // it is under way: the server's buffer does not fill
+        EXPECT_FALSE(upstream_query(&from).empty()) << name;
+      }
     }
   };
-  while (clients.size() < kMaxExchanges / kEach) ask_more(kEach);
+  while (clients.size() < kMaxExchanges / kEach) ask_more(kEach, true);
   start = Clock::now();
-  ask_more(10);
+  ask_more(10, false);
   for (int i = 0; i < 10; i++) EXPECT_EQ(text_of(receive(clients.back())), "SERVFAIL");
-  EXPECT_LT(Clock::now() - start, milliseconds(550)) << "those that were too many do not wait";
+  EXPECT_LT(Clock::now() - start, milliseconds(5500)) << "those that were too many do not wait";
   EXPECT_EQ(ask(udp, kWeb), kWebAnswer);
   std::size_t failed = 0;
   clients.pop_back();
@@ -394,7 +404,7 @@ TEST_F(DnsServer, AnyBytesAreSurvived) {
     w.resize(random() % 3 == 0 ? random() % 700 : w.size());
     send_all(udp, w);
   }
-  auto fresh = client(SOCK_DGRAM);
+  auto fresh = client(SOCK_DGRAM, 2000);
   std::string got;
   for (int i = 0; i < 20 && got != kWebAnswer; i++) got = ask(fresh, kWeb);
   EXPECT_EQ(got, kWebAnswer);

@@ -63,7 +63,7 @@ class Server {
   std::thread thread_;
 };
 
-ProbeResult probe(Prober& prober, bool http, int port, milliseconds timeout = milliseconds(1000),
+ProbeResult probe(Prober& prober, bool http, int port, milliseconds timeout = milliseconds(20'000),
                   std::string request = {}) {
   std::promise<ProbeResult> promise;
   if (request.empty()) request = http_request({.path = "/ready"}, "127.0.0.1", port);
@@ -115,24 +115,24 @@ TEST(Prober, TcpRefusedAndSilent) {
   auto began = std::chrono::steady_clock::now();
   auto late = probe(prober, true, silent.port, milliseconds(100));
   EXPECT_NE(late.message.find("no answer of 127.0.0.1"), std::string::npos) << late.message;
-  EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(900));
+  EXPECT_LT(std::chrono::steady_clock::now() - began, milliseconds(10'000));
 }
 
 // A hanging peer holds nobody else up.
 TEST(Prober, ManyAtOnce) {
+  std::atomic<int> timeouts = 0;
   Prober prober;
   Server silent(""), good("HTTP/1.1 200 OK\r\n\r\n");
-  std::atomic<int> timeouts = 0;
   for (int i = 0; i < 50; i++)
     prober.start({.http = true,
                   .address = *IpAddress::parse("127.0.0.1"),
                   .port = silent.port,
                   .request = "GET / HTTP/1.1\r\n\r\n",
-                  .timeout = milliseconds(300)},
+                  .timeout = milliseconds(3000)},
                  [&](const ProbeResult&) { timeouts++; });
   for (int i = 0; i < 20; i++) EXPECT_TRUE(probe(prober, true, good.port).success());
   EXPECT_EQ(timeouts, 0);
-  std::this_thread::sleep_for(milliseconds(500));
+  for (int i = 0; i < 3000 && timeouts != 50; i++) std::this_thread::sleep_for(milliseconds(10));
   EXPECT_EQ(timeouts, 50);
 }
 

@@ -58,9 +58,12 @@ TEST(Pool, AFullQueueRefuses) {
 
 TEST(Pool, IdleThreadsGo) {
   Pool pool({.name = "t", .max_threads = 4, .linger = 20ms});
-  for (int i = 0; i < 4; i++) ASSERT_TRUE(pool.submit([] { std::this_thread::sleep_for(5ms); }));
+  std::promise<void> gate;
+  auto open = gate.get_future().share();
+  for (int i = 0; i < 4; i++) ASSERT_TRUE(pool.submit([open] { open.wait(); }));
   EXPECT_GT(pool.threads(), 0u);
-  for (int i = 0; i < 500 && pool.threads() != 0; i++) std::this_thread::sleep_for(10ms);
+  gate.set_value();
+  for (int i = 0; i < 1000 && pool.threads() != 0; i++) std::this_thread::sleep_for(10ms);
   EXPECT_EQ(pool.threads(), 0u);
   std::promise<void> ran;
   ASSERT_TRUE(pool.submit([&] { ran.set_value(); }));  // and come back

@@ -58,8 +58,8 @@ TEST_F(Kills, WhatDoesNotDieHoldsUpNobodyAndIsAskedLessOften) {
 TEST_F(Kills, WhatIsLateIsToldOnceAndGoesOn) {
   needed = {{"/late", 6}, {"/soon", 2}};  // 1 + 2 + 4 + 8 + 16 ms
   CgroupKills kills([this](const CgroupPaths& c) { return round(c); }, milliseconds(2));
-  std::vector<std::string> told;  // on the one thread of the kills
-  for (const char* path : {"/late", "/soon"})
+  std::vector<std::string> told;               // on the one thread of the kills
+  for (const char* path : {"/soon", "/late"})  // so whatever comes between the two: the first one ends first
     kills.kill(
         {.path = path}, [&told, path] { told.push_back(path + std::string(" ended")); },
         [&told, path] { told.push_back(path + std::string(" late")); });
@@ -72,13 +72,19 @@ TEST_F(Kills, WhatIsLateIsToldOnceAndGoesOn) {
 // At the end of the patience, not in the round after that, which may be twice as late.
 TEST_F(Kills, LateIsToldInTime) {
   needed["/stays"] = 1 << 30;
-  CgroupKills kills([this](const CgroupPaths& c) { return round(c); }, milliseconds(2100));
-  std::promise<void> late;
-  const auto begin = std::chrono::steady_clock::now();
-  kills.kill({.path = "/stays"}, [] {}, [&] { late.set_value(); });
-  ASSERT_EQ(late.get_future().wait_for(seconds(10)), std::future_status::ready);
-  const auto took = std::chrono::steady_clock::now() - begin;
-  EXPECT_GE(took, milliseconds(2100));
+  const auto told_after = [&] {
+    CgroupKills kills([this](const CgroupPaths& c) { return round(c); }, milliseconds(2100));
+    std::promise<void> late;
+    const auto begin = std::chrono::steady_clock::now();
+    kills.kill({.path = "/stays"}, [] {}, [&] { late.set_value(); });
+    EXPECT_EQ(late.get_future().wait_for(seconds(20)), std::future_status::ready);
+    const auto took = std::chrono::steady_clock::now() - begin;
+    EXPECT_GE(took, milliseconds(2100));
+    kills.stop();  // `late` goes
+    return took;
+  };
+  auto took = told_after();
+  for (int i = 0; i < 3 && took >= milliseconds(2500); i++) took = told_after();  // a busy machine is late, not always
   EXPECT_LT(took, milliseconds(2500));  // the rounds are at 2,011 and 2,511 ms
 }
 

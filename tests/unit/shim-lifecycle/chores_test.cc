@@ -39,7 +39,14 @@ TEST(Chores, StopWaitsForWhatRunsAndDropsTheRest) {
   for (int i = 0; i < 10; i++) chores.post([&] { done++; });
   runs.get_future().wait();
   std::thread stopper([&] { chores.stop(); });
-  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  // Once it has begun, nothing is kept: the last of what was posted before, and what is posted now.
+  const auto kept = std::make_shared<int>();
+  const auto taken = [&] {
+    const auto before = kept.use_count();
+    chores.post([kept] {});
+    return kept.use_count() > before;
+  };
+  while (taken()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   go_on.set_value();
   stopper.join();
   EXPECT_EQ(done, 1);

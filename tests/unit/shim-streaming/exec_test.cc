@@ -186,10 +186,10 @@ TEST_F(Exec, AClientThatTakesNothingAfterTheEndIsCut) {
       ASSERT_EQ(upgrade_websocket(wire, {"v5.channel.k8s.io"}), 101);
     } else {
       ASSERT_EQ(upgrade_spdy(wire, {"v4.channel.k8s.io"}), 101);
+      EXPECT_TRUE(soon([&] { return server->sessions() == 1; }));
       SpdyClient client(wire);
       client.open({{"streamtype", "error"}});
       client.open({{"streamtype", "stdout"}});
-      EXPECT_TRUE(soon([&] { return server->sessions() == 1; }));
     }
     EXPECT_TRUE(no_sessions());
   }

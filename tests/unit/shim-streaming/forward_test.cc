@@ -124,6 +124,7 @@ TEST_P(Forward, ADialWaitsNotLongForThoseBeforeIt) {
   connect();
   const auto first = open(kWeb, "1"), second = open(kWeb, "2");
   ASSERT_TRUE(soon([&] { return runtime.held_streams() == 1; }));
+  ASSERT_TRUE(client_->until([&] { return client_->replied.contains(second.data); }));  // both wait
   std::this_thread::sleep_for(300ms);
   runtime.hold_streams(false);
   ASSERT_TRUE(client_->until_ended(second.error));
