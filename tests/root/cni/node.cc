@@ -229,7 +229,7 @@ std::string Node::ask_udp(const std::string& netns, const std::string& ip, int p
     ::sendto(socket.get(), "who", 3, 0, reinterpret_cast<sockaddr*>(&to), size);
     pollfd p{.fd = socket.get(), .events = POLLIN, .revents = 0};
     char buffer[512];
-    if (::poll(&p, 1, 500) == 1) {
+    if (::poll(&p, 1, 5000) == 1) {
       ssize_t n = ::recv(socket.get(), buffer, sizeof buffer, 0);
       if (n > 0) reply.assign(buffer, static_cast<size_t>(n));
     }

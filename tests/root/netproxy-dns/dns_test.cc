@@ -140,7 +140,7 @@ class DnsTest : public NetTest {
   }
   void wait_for(const std::string& question, const std::string& want) {
     std::string got;
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 1000; i++) {
       got = dig(question);
       if (got == want) return;
       std::this_thread::sleep_for(milliseconds(5));
@@ -254,22 +254,22 @@ TEST_F(DnsTest, AnUpstreamThatIsDeadOrRefuses) {
   serve(kUpstream + ":5353", "    timeout-ms: 900\n");
   auto dead = took("www.example.com", "SERVFAIL");
   EXPECT_GE(dead, milliseconds(850));
-  EXPECT_LT(dead, milliseconds(1800));
+  EXPECT_LT(dead, milliseconds(4800)) << "dig's own patience is 5 s";
   EXPECT_EQ(dig("web.default.svc.cluster.local"), "10.43.0.1") << "our names need no upstream";
   stop_proxy();
 
-  serve(kUpstream + ":5353, " + kUpstream, "    timeout-ms: 900\n");
-  EXPECT_GE(took("www.example.com", "NOERROR"), milliseconds(250)) << "the first one had its time";
-  EXPECT_LT(took("www.example.com", "NOERROR"), milliseconds(250)) << "and is asked last now";
+  serve(kUpstream + ":5353, " + kUpstream, "    timeout-ms: 9000\n");  // 3 s a try
+  EXPECT_GE(took("www.example.com", "NOERROR"), milliseconds(2900)) << "the first one had its time";
+  EXPECT_LT(took("www.example.com", "NOERROR"), milliseconds(2900)) << "and is asked last now";
   stop_proxy();
 
-  serve(kUpstream + ":5354");  // nobody there
-  EXPECT_LT(took("www.example.com", "SERVFAIL"), milliseconds(500));
-  EXPECT_LT(took("www.example.com +tcp", "SERVFAIL"), milliseconds(500));
+  serve(kUpstream + ":5354", "    timeout-ms: 30000\n");  // nobody there
+  EXPECT_LT(took("www.example.com", "SERVFAIL"), milliseconds(4800));
+  EXPECT_LT(took("www.example.com +tcp", "SERVFAIL"), milliseconds(4800));
   stop_proxy();
 
-  serve(kServer);  // ourselves
-  EXPECT_LT(took("www.example.com", "SERVFAIL"), milliseconds(500));
+  serve(kServer, "    timeout-ms: 30000\n");  // ourselves
+  EXPECT_LT(took("www.example.com", "SERVFAIL"), milliseconds(4800));
   EXPECT_NE(log().find("no upstream: this server itself"), std::string::npos);
 }
 

@@ -233,7 +233,7 @@ std::string NetTest::add_pod(const std::string& name, const std::string& address
   servers[name] = pid;
   // Ready is when it answers: a new bridge port forwards only after the kernel's link watch, up to a second later.
   bool answers = false;
-  for (int i = 0; i < 30 && !answers; i++) answers = ask_tcp(address, 8080, 100).error == 0;
+  for (int i = 0; i < 200 && !answers; i++) answers = ask_tcp(address, 8080, 100).error == 0;
   EXPECT_TRUE(answers) << name << " does not answer at " << address;
   return address;
 }
@@ -337,7 +337,7 @@ void NetTest::start_proxy() {
   ASSERT_EQ(::posix_spawn(&pid, kProgram.c_str(), &actions, nullptr, argv.data(), environ), 0);
   ::posix_spawn_file_actions_destroy(&actions);
   proxy_pid = pid;
-  for (int i = 0; i < 1000 && !sys::exists(status_file); i++) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (int i = 0; i < 6000 && !sys::exists(status_file); i++) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   ASSERT_TRUE(sys::exists(status_file)) << log();
 }
 
@@ -357,22 +357,25 @@ json::Value NetTest::status() {
   return doc ? *doc : json::Value();
 }
 
-SteadyClock::time_point NetTest::wait_endpoints(const std::string& service, const std::set<std::string>& addresses) {
+bool NetTest::has_endpoints(const std::string& service, const std::set<std::string>& addresses) {
   std::set<std::string> want, got;
   for (const auto& a : addresses) want.insert(a + ":8080");
-  for (int i = 0; i < 2000; i++) {
-    auto doc = status();
-    const auto* services = doc.find("services");
-    const auto* entry = services != nullptr ? services->find("default/" + service) : nullptr;
-    const auto* ports = entry != nullptr ? entry->find("endpoints") : nullptr;
-    const auto* list = ports != nullptr ? ports->find("p") : nullptr;
-    got.clear();
-    if (list != nullptr)
-      for (const auto& e : list->as_array()) got.insert(e.as_string());
-    if (list != nullptr && got == want) return SteadyClock::now();
+  auto doc = status();
+  const auto* services = doc.find("services");
+  const auto* entry = services != nullptr ? services->find("default/" + service) : nullptr;
+  const auto* ports = entry != nullptr ? entry->find("endpoints") : nullptr;
+  const auto* list = ports != nullptr ? ports->find("p") : nullptr;
+  if (list == nullptr) return false;
+  for (const auto& e : list->as_array()) got.insert(e.as_string());
+  return got == want;
+}
+
+SteadyClock::time_point NetTest::wait_endpoints(const std::string& service, const std::set<std::string>& addresses) {
+  for (int i = 0; i < 10'000; i++) {
+    if (has_endpoints(service, addresses)) return SteadyClock::now();
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
-  ADD_FAILURE() << "the kernel never acknowledged the endpoints of " << service << "; it has " << got.size();
+  ADD_FAILURE() << "the kernel never acknowledged the endpoints of " << service << ": " << json::dump(status());
   return SteadyClock::now();
 }
 

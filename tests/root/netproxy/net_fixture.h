@@ -68,6 +68,7 @@ class NetTest : public testing::Test {
 
   void start_proxy();
   void stop_proxy(int signal = 15);
+  bool has_endpoints(const std::string& service, const std::set<std::string>& addresses);  // acknowledged by the kernel
   // Waits until the kernel acknowledged exactly these addresses for the Service; returns when that was (status file).
   SteadyClock::time_point wait_endpoints(const std::string& service, const std::set<std::string>& addresses);
   json::Value status();

@@ -59,7 +59,7 @@ TEST_F(Exec, ATimeoutKillsTheSubtreeAndNothingElse) {
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   const auto begin = std::chrono::steady_clock::now();
   auto r = exec("(sleep 4321 &) ; sleep 4322 & sleep 4323", seconds(1));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(2500));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(9)) << "it waited for kKillPatience";
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().kind, ErrorKind::deadline_exceeded) << r.error().text();
   EXPECT_EQ(shell(id_, "ps | grep -c '[s]leep 432' || true"), "0");
@@ -91,7 +91,7 @@ TEST_F(Exec, AClientThatHasGoneTakesItsSubtreeAlong) {
   });
   const auto begin = std::chrono::steady_clock::now();
   auto r = runtime->exec_sync(id_.str(), {"sh", "-c", "sleep 5431 & sleep 5432"}, seconds(0), client.get_token());
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(3));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(9));
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().kind, ErrorKind::cancelled) << r.error().text();
   EXPECT_EQ(shell(id_, "ps | grep -c '[s]leep 543' || true"), "0");
@@ -116,7 +116,7 @@ TEST_F(Exec, TheSeccompProfileOfTheCreationIsKept) {
 TEST_F(Exec, WhatAnExecLeavesRunningStays) {
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_EQ(shell(id_, "sleep 77 & echo started"), "started");
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(3));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(15));
   EXPECT_FALSE(exec("sleep 100", seconds(1)));  // in another leaf
   EXPECT_EQ(shell(id_, "ps | grep -c '[s]leep 77'"), "1");
 }
@@ -134,7 +134,7 @@ TEST_F(Exec, ManyAtOnce) {
   const auto before = open_files();
   for (int i = 0; i < 20; i++) ASSERT_TRUE(exec("true"));
   // Other threads of the runtime open a file for a moment: what the execs had stays away.
-  for (int i = 0; i < 200 && open_files() > before; i++) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  for (int i = 0; i < 2000 && open_files() > before; i++) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_LE(open_files(), before + 5);
 }
 

@@ -61,14 +61,15 @@ TEST_F(Pods, OutOfMemoryIsTold) {
 
 TEST_F(Pods, StopIsPoliteThenNot) {
   auto id = run(pod());
-  auto polite = launch(id, script("polite", "trap 'exit 7' TERM; while true; do sleep 0.05; done"));
-  auto deaf = launch(id, script("deaf", "trap '' TERM; while true; do sleep 0.05; done"));
-  std::this_thread::sleep_for(std::chrono::milliseconds(150));
+  auto polite = launch(id, script("polite", "trap 'exit 7' TERM; echo set; while true; do sleep 0.05; done"));
+  auto deaf = launch(id, script("deaf", "trap '' TERM; echo set; while true; do sleep 0.05; done"));
+  for (const char* name : {"polite", "deaf"})
+    ASSERT_TRUE(eventually([&] { return read(dir + "/logs/" + name + ".log").ends_with(" set\n"); })) << name;
   ASSERT_TRUE(runtime->stop_container(polite.str(), seconds(10)));
   EXPECT_EQ(runtime->container(polite.str()).value()->exit_code, 7);
   const auto begin = std::chrono::steady_clock::now();
   ASSERT_TRUE(runtime->stop_container(deaf.str(), seconds(1)));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(4));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(9));
   EXPECT_EQ(runtime->container(deaf.str()).value()->exit_code, 137);
   EXPECT_TRUE(runtime->stop_container(deaf.str(), seconds(1)));  // again
 }

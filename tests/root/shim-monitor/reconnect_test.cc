@@ -138,7 +138,7 @@ TEST_F(ReconnectTest, ExecsOfTheFormerDaemonAreListedAndTheirEndIsTold) {
   EXPECT_EQ(state->execs[0].container, known_id());
   ASSERT_TRUE(monitor_->kill_exec(state->execs[0].id));
   std::optional<std::int32_t> code;
-  for (int i = 0; i < 500 && !code; i++) {
+  for (int i = 0; i < 5000 && !code; i++) {
     std::this_thread::sleep_for(2ms);
     auto now = monitor_->state();
     ASSERT_TRUE(now);

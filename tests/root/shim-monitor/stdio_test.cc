@@ -67,7 +67,7 @@ TEST_F(PodTest, ADaemonizedWriterWithoutPauseDoesNotDelayTheExitForever) {
                  .namespaces = CLONE_NEWNS,
                  .join_sandbox_pid = true});
   ASSERT_TRUE(id);
-  auto exit = events_.wait_exit(*id, 5s);
+  auto exit = events_.wait_exit(*id);
   ASSERT_TRUE(exit);
   EXPECT_EQ(exit->exit_code, 4);
   ASSERT_TRUE(monitor_->remove_container(*id)) << "its pipe goes, the writer ends by SIGPIPE or with pause";
