@@ -23,6 +23,7 @@ class FrozenVolume {
   std::string data() const { return path_ + "/data"; }  // the directory
   void freeze() { frozen_ = true; }
   void freeze_after(int lookups) { lookups_ = lookups; }  // > 0: so many are answered before
+  bool frozen() const { return frozen_; }
   // Requests are read and not answered: who waits cannot even be killed.
   void swallow() { swallowing_ = true; }
   int swallowed() const { return swallowed_; }

@@ -108,7 +108,7 @@ TEST_F(CrictlStreams, ADaemonThatDiesWithAttachOpenChangesNothing) {
   node->stop(client, SIGTERM);
   EXPECT_EQ(node->cri().container_status(id).state(), cri::CONTAINER_RUNNING);
   EXPECT_EQ(node->cri().container_status(id).started_at(), started_at);
-  EXPECT_NE(sh("timeout 3 " + crictl() + "attach " + id + " | head -n 5").out.find("tick-"), std::string::npos);
+  EXPECT_NE(sh("timeout 20 " + crictl() + "attach " + id + " | head -n 5").out.find("tick-"), std::string::npos);
   ASSERT_TRUE(node->cri().stop(id, 0).ok());
   EXPECT_GT(gapless(read(log_path), "tick-", 0), 20);
 }

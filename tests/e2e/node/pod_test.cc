@@ -254,11 +254,11 @@ TEST_F(PodTest, StopsWithGraceThenByForce) {
 
 TEST_F(PodTest, StopsWithTheSignalOfTheRequest) {
   auto pod = run_pod();
-  auto config = script("c", "trap 'exit 21' USR1; trap 'exit 15' TERM; while :; do sleep 0.05; done");
+  auto config = script("c", "trap 'exit 21' USR1; trap 'exit 15' TERM; touch /tmp/set; while :; do sleep 0.05; done");
   config.set_stop_signal(cri::SIG_USR1);
   auto id = start(pod, config);
   EXPECT_EQ(node->cri().container_status(id).stop_signal(), cri::SIG_USR1);
-  shell(id, "true");  // the trap is set once an exec went through
+  shell(id, "until [ -e /tmp/set ]; do sleep 0.05; done");
   ASSERT_TRUE(node->cri().stop(id, 10).ok());
   EXPECT_EQ(node->cri().container_status(id).exit_code(), 21);
 }
@@ -276,8 +276,9 @@ TEST_F(PodTest, ReopensTheLog) {
   cri::ReopenContainerLogResponse response;
   ASSERT_TRUE(node->cri().call(&cri::RuntimeService::Stub::ReopenContainerLog, request, &response).ok());
   ASSERT_EQ(node->run({"test", "-e", path}).exit_code, 0);
-  std::this_thread::sleep_for(std::chrono::milliseconds(300));
-  EXPECT_NE(node->run({"cat", path}).out.find("line"), std::string::npos);
+  const auto written = [&] { return node->run({"cat", path}).out.find("line") != std::string::npos; };
+  for (int i = 0; i < 200 && !written(); i++) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  EXPECT_TRUE(written());
 }
 
 TEST_F(PodTest, TtyOutputGoesToTheLog) {
