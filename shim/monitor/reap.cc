@@ -126,7 +126,9 @@ void Monitor::attach_ended(std::uint64_t id, std::uint64_t connection, bool lost
 
 void Monitor::pause_ended(int wait_status) {
   auto child = std::move(pause_);
-  if (child->phase() != Child::Phase::running) return start_failed(*child, wait_status);
+  const bool started = child->phase() == Child::Phase::running;
+  if (!started) start_failed(*child, wait_status);
+  if (!started && !shutdown_request_) return;
   fault_point("pause ended");
   if (shutdown_request_) {
     if (connection_ && connection_->serial() == shutdown_connection_)

@@ -178,7 +178,7 @@ Monitor::Answer Monitor::shutdown(Request& request) {
   shutdown_connection_ = request.connection;
   if (pause_) {
     fault_point("end pause");
-    ::kill(pause_process_.pid, SIGKILL);
+    ::kill(pause_->process().pid, SIGKILL);  // pause_process_ is not known before its exec
     return std::nullopt;  // pause_ended() answers
   }
   loop_.stop();

@@ -196,6 +196,31 @@ TEST_F(PodTest, ShutdownLeavesNoProcess) {
   EXPECT_EQ(late.error().kind, ErrorKind::unavailable);
 }
 
+TEST_F(PodTest, ShutdownIsAnsweredWhilePauseHangsInItsStart) {
+  launch();
+  ASSERT_EQ(::mkfifo((dir_ + "/fifo").c_str(), 0600), 0);
+  Program program;  // opening a FIFO without a reader waits
+  program.add({.op = Op::write_file, .a = "x", .b = dir_ + "/fifo"});
+  program.add({.op = Op::exec_fd, .slot = static_cast<int>(Slot::pause), .lb = {"pause"}});
+  const auto monitor = monitor_->process();
+  std::thread start([&] {
+    auto pause = monitor_->start_pause(program, {.join_pid_of = {}, .cgroup = {}});
+    ASSERT_FALSE(pause);
+    EXPECT_NE(pause.error().text().find("killed before exec by signal 9"), std::string::npos) << pause.error().text();
+  });
+  for (int i = 0; i < 5000 && children_of(monitor.pid).empty(); i++) std::this_thread::sleep_for(2ms);
+  const auto children = children_of(monitor.pid);
+  EXPECT_EQ(children.size(), 1U);
+  auto down = monitor_->shutdown(5s);
+  EXPECT_TRUE(down) << down.error().text();
+  start.join();
+  for (const int child : children) {
+    const bool hangs = sys::exists("/proc/" + std::to_string(child));
+    EXPECT_FALSE(hangs);
+    if (hangs) ::kill(child, SIGKILL);
+  }
+}
+
 TEST_F(PodTest, DeathOfTheMonitorTakesItsContainersAndIsToldOnce) {
   launch_with_pause();
   auto id = run({.command = {"/bin/sleep", "1000"}});
