@@ -103,6 +103,7 @@ void NodeRuntime::bury_monitor(const std::shared_ptr<Sandbox>& sandbox) {
   {
     std::lock_guard lock(sandbox->mutex);
     sandbox->monitor = nullptr;
+    sandbox->monitor_lost = true;
   }
   for (const auto& container : table_.containers_of(sandbox->id)) {
     if (container->state() != ContainerState::running) continue;

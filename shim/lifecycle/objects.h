@@ -42,6 +42,7 @@ struct Sandbox {
   mutable std::shared_ptr<LinkCounters> inside;  // keeps the network namespace
   bool stopping = false;                         // no container is created or started any more
   bool monitor_ended = false;                    // by a stop: with pause, and their cgroup is gone
+  bool monitor_lost = false;                     // it was told, or found, that its monitor has ended
   bool removed = false;
   OperationTimeline start;
 

@@ -133,9 +133,10 @@ Result<> NodeRuntime::adopt_monitor(const std::shared_ptr<Sandbox>& sandbox) {
         Error::of(ErrorKind::unavailable, "connect monitor", sandbox->id.str(), "another process is at its socket"));
   const auto ours = table_.containers_of(sandbox->id);  // before its answer: what comes later is not lost
   const MonitorState state = TRY(monitor->state(kMonitorPatience));
+  std::shared_ptr<MonitorProcess> before = monitor;  // a connection that was cut; it goes without the lock
   {
     std::lock_guard lock(sandbox->mutex);
-    sandbox->monitor = monitor;
+    if (!sandbox->monitor_lost) sandbox->monitor.swap(before);
   }
   if (!state.pause_running) mark_not_ready(sandbox, "pause is not running");
   std::set<std::string> seen;
@@ -154,6 +155,12 @@ Result<> NodeRuntime::adopt_monitor(const std::shared_ptr<Sandbox>& sandbox) {
     if (!seen.contains(container->id.str())) settle_soon(container);  // a start of the daemon waits for no process
   for (const auto& exec : state.execs)
     if (!exec.exit_code) kill_unowned(*monitor, exec);
+  // Who buried the Pod meanwhile saw nothing of what its monitor had just told.
+  const bool lost = [&] {
+    std::lock_guard lock(sandbox->mutex);
+    return sandbox->monitor_lost;
+  }();
+  if (lost) bury_monitor(sandbox);
   return {};
 }
 

@@ -43,7 +43,7 @@ ContainerId container_of_exec(const std::string& path) {
 
 class FakeMonitor : public MonitorProcess {
  public:
-  FakeMonitor(Machine& m, SandboxId id) : m_(m), id_(std::move(id)) {}
+  FakeMonitor(Machine& m, SandboxId id) : m_(m), id_(std::move(id)), number_(m.connections++) {}
   Result<sys::ProcessId> start_pause(const Program&, CloneConfig) override {
     TRY(m_.step("start pause"));
     return sys::ProcessId{.pid = 11, .start_ticks = 1};
@@ -81,7 +81,12 @@ class FakeMonitor : public MonitorProcess {
     m_.roots[id_.str()].erase(id.str());
     return {};
   }
-  Result<> reopen_log(const ContainerId&) override { return {}; }
+  Result<> reopen_log(const ContainerId& id) override {
+    std::lock_guard lock(m_.mutex);
+    if (number_ < m_.cut) return fail(Error::of(ErrorKind::unavailable, "monitor", id_.str(), "it has ended"));
+    m_.reopened.push_back(id.str());
+    return {};
+  }
   Result<Exec> start_exec(const ContainerId&, const Program&, CloneConfig, Fd, Fd, Fd, bool,
                           std::function<void(Result<int>)> done, const ExecWait& wait) override {
     TRY(m_.step("start exec"));
@@ -122,6 +127,11 @@ class FakeMonitor : public MonitorProcess {
     return {};
   }
   Result<MonitorState> state(milliseconds) override {
+    auto out = told_state();
+    if (m_.state_told) m_.state_told();
+    return out;
+  }
+  MonitorState told_state() {
     std::lock_guard lock(m_.mutex);
     MonitorState out{.monitor = process(), .pause = {.pid = 11, .start_ticks = 1}, .pause_running = true};
     for (const auto& id : m_.roots[id_.str()])
@@ -148,6 +158,7 @@ class FakeMonitor : public MonitorProcess {
  private:
   Machine& m_;
   const SandboxId id_;
+  const int number_;
 };
 
 class FakePlugins : public cni::PluginRunner {

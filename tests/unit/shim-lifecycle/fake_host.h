@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <set>
@@ -40,6 +41,9 @@ struct Machine {
   };
   std::vector<Attached> attached;
   std::vector<std::string> closed_stdin;  // container ids
+  int connections = 0, cut = 0;           // to monitors; so many of them are cut
+  std::vector<std::string> reopened;      // likewise, of logs
+  std::function<void()> state_told;       // a monitor has told its state, and the answer is on its way
 
   bool hang_starts = false;                    // in the child, before its exec; those go on once it is false
   std::map<std::string, std::string> hanging;  // such a start's container id -> cgroup path
