@@ -39,6 +39,9 @@ Result<> NodeRuntime::take_down(Sandbox& sandbox, Stage& stage) {
   auto network = end_network(sandbox);
   stage.enter("monitor");
   auto monitor = end_monitor(sandbox);
+  // Nobody is left who would tell of the end of what did not die.
+  if (!ended && !sandbox.live_monitor())
+    for (const auto& container : table_.containers_of(sandbox.id)) settle_soon(container);
   stage.enter("record");
   {
     std::lock_guard lock(sandbox.mutex);

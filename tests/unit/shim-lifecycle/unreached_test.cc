@@ -48,5 +48,29 @@ TEST_F(Unreached, AMonitorThatGoesAfterItsAnswerIsGone) {
   EXPECT_EQ(left(), std::vector<std::string>{});
 }
 
+// Its monitor was never reached and is killed: that one tells nothing any more.
+TEST_F(Unreached, WhatOutlivesAStopIsExitedOnceItHasGone) {
+  ASSERT_TRUE(runtime->start_container(id));
+  ASSERT_NO_FATAL_FAILURE(restart_unreached());
+  {
+    std::lock_guard lock(machine.mutex);
+    machine.undying = id;
+  }
+  EXPECT_EQ(runtime->stop_sandbox(sandbox.str()).error().kind, ErrorKind::deadline_exceeded);
+  EXPECT_EQ(runtime->sandbox(sandbox.str()).value()->state, SandboxState::not_ready);
+  runtime->settle_lost_exits();
+  EXPECT_EQ(state(), ContainerState::running);
+  {
+    std::lock_guard lock(machine.mutex);
+    machine.undying.clear();
+    machine.running.clear();
+  }
+  runtime->adopt_unreached();
+  runtime->settle_lost_exits();
+  EXPECT_EQ(state(), ContainerState::exited) << "without another call";
+  ASSERT_TRUE(runtime->remove_sandbox(sandbox.str()));
+  EXPECT_EQ(left(), std::vector<std::string>{});
+}
+
 }  // namespace
 }  // namespace podshim::lifecycle::test
