@@ -230,6 +230,7 @@ class NodeRuntime : public Runtime, private MonitorEvents {
   void pause_exited(const SandboxId& sandbox, int wait_status) override;
   void log_lost(const SandboxId& sandbox, const ContainerId& id, std::uint64_t bytes) override;
   void monitor_gone(const SandboxId& sandbox) override;
+  void monitor_cut(const SandboxId& sandbox) override;
   void note_exit(const std::shared_ptr<Container>& container, const state::ContainerExit& exit);
   bool shares_pid(const Container& container) const;
   void bury_monitor(const std::shared_ptr<Sandbox>& sandbox);

@@ -44,10 +44,21 @@ void RecordedEvents::pause_exited(const SandboxId&, int wait_status) {
   changed_.notify_all();
 }
 
-void RecordedEvents::monitor_gone(const SandboxId&) {
+void RecordedEvents::monitor_gone(const SandboxId& id) {
+  if (on_gone) on_gone(id);
   std::lock_guard lock(mutex_);
   gone_++;
   changed_.notify_all();
+}
+
+void RecordedEvents::monitor_cut(const SandboxId&) {
+  std::lock_guard lock(mutex_);
+  cut_++;
+  changed_.notify_all();
+}
+
+bool RecordedEvents::wait_cut(std::chrono::milliseconds timeout) {
+  return wait_on(changed_, mutex_, timeout, [&] { return cut_ > 0; });
 }
 
 std::optional<ExitRecord> RecordedEvents::wait_exit(const ContainerId& id, std::chrono::milliseconds timeout) {
