@@ -261,9 +261,10 @@ Result<> MonitorConnection::shutdown(std::chrono::milliseconds deadline) {
   auto answer = no_value(call(MessageType::shutdown, {}, {}, 0, {.deadline = until}));
   bool died = !answer && answer.error().kind == ErrorKind::unavailable;
   if (answer || died) {
-    auto left = std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now());
-    auto ended = sys::pidfd_wait(pidfd_, std::max(left, std::chrono::milliseconds(0)));
-    if (ended && *ended) return {};
+    // By the loop, not by the process: who lets go of this afterwards must not take from it what was said last.
+    std::unique_lock lock(mutex_);
+    if (end_told_.wait_until(lock, until, [&] { return ended_; })) return {};
+    lock.unlock();
     if (answer) answer = fail(Error::of(ErrorKind::deadline_exceeded, "shut down", "monitor", "it has not ended"));
   }
   expect(false);

@@ -225,7 +225,9 @@ void MonitorConnection::process_ended() {
   {
     std::lock_guard lock(mutex_);
     expected = shutting_down_;
+    ended_ = true;
   }
+  end_told_.notify_all();
   if (!expected) events_.monitor_gone(id_);
 }
 

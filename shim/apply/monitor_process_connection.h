@@ -30,6 +30,9 @@ class MonitorConnection final : public MonitorProcess {
   using Clock = std::chrono::steady_clock;
 
   MonitorConnection(MonitorEvents& events, SandboxId id, Fd socket);
+  ~MonitorConnection() override { broken(); }  // who waits for the end of a session hears nothing more from the loop
+  MonitorConnection(const MonitorConnection&) = delete;
+  MonitorConnection& operator=(const MonitorConnection&) = delete;
 
   Result<sys::ProcessId> start_pause(const Program& program, CloneConfig clone) override;
   Result<> set_shm(Fd shm) override;
@@ -100,7 +103,8 @@ class MonitorConnection final : public MonitorProcess {
   std::uint64_t next_request_ = 1;
   std::map<std::uint64_t, Pending*> pending_;
   std::map<std::uint64_t, Session> sessions_;
-  bool broken_ = false, shutting_down_ = false;
+  bool broken_ = false, shutting_down_ = false, ended_ = false;
+  std::condition_variable end_told_;  // of ended_: the loop has passed on what the monitor said last
 };
 
 // ErrorRecord -> Error; with the program that was sent, a failed step is named.

@@ -49,8 +49,9 @@ NodeRuntime::~NodeRuntime() {
   stream_chores_.stop();
   plugin_chores_.stop();
   for (const auto& sandbox : table_.sandboxes()) {
+    std::shared_ptr<MonitorProcess> last;  // the ends of its sessions are told without the lock
     std::lock_guard lock(sandbox->mutex);
-    sandbox->monitor = nullptr;
+    last.swap(sandbox->monitor);
   }
   parts_.host = nullptr;
 }

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <sys/ioctl.h>
 
+#include <future>
+
 #include "attach_client.h"
 #include "common/sys/file.h"
 #include "shim/monitor/attach.h"
@@ -152,6 +154,68 @@ TEST_F(AttachTest, AttachToOutputThatHasEndedEndsAtOnce) {
   }
   ASSERT_TRUE(end);
   EXPECT_TRUE(*end);
+}
+
+// The loop's thread is slow, and the owner of the connection lets go of it before it has looked.
+class SlowLoop : public AttachTest {
+ protected:
+  // Until release() the loop's thread does nothing.
+  void hold() {
+    const auto other = *SandboxId::parse(random_hex(32));
+    ASSERT_TRUE(sys::make_dirs(dir_ + "/other"));
+    events_.on_gone = [this, other](const SandboxId& id) {
+      if (id != other) return;
+      held_.set_value();
+      released_.get_future().wait();
+    };
+    auto monitor = launch_monitor(*loop_, {.id = other, .sandbox_dir = dir_ + "/other", .cgroup_files = {}});
+    ASSERT_TRUE(monitor) << monitor.error().text();
+    ::kill((*monitor)->process().pid, SIGKILL);
+    held_.get_future().wait();
+  }
+  void release() { released_.set_value(); }
+  void kill_monitor() {
+    auto pidfd = sys::pidfd_open(monitor_->process());
+    ASSERT_TRUE(pidfd);
+    ASSERT_TRUE(sys::pidfd_signal(*pidfd, SIGKILL));
+    ASSERT_TRUE(sys::pidfd_wait(*pidfd, 10s).value_or(false));
+  }
+
+ private:
+  std::promise<void> held_, released_;
+};
+
+TEST_F(SlowLoop, AClientOfAMonitorThatWasShutDownIsToldItsEnd) {
+  launch_with_pause();
+  auto id = run({.command = shell("sleep 1000")});
+  ASSERT_TRUE(id);
+  Client client(*monitor_, *id, {.out = true});
+  ASSERT_TRUE(client.attached);
+  ASSERT_NO_FATAL_FAILURE(hold());
+  kill_monitor();
+  auto down = std::async(std::launch::async, [&] { return monitor_->shutdown(10s); });
+  EXPECT_EQ(down.wait_for(100ms), std::future_status::timeout) << "what it said last has not been told";
+  release();
+  EXPECT_TRUE(down.get());
+  monitor_.reset();
+  const auto end = client.wait_end(5s);
+  ASSERT_TRUE(end) << "nobody told";
+  EXPECT_EQ(end->error().kind, ErrorKind::unavailable);
+}
+
+TEST_F(SlowLoop, AClientOfAConnectionThatWasDroppedIsToldItsEnd) {
+  launch_with_pause();
+  auto id = run({.command = shell("sleep 1000")});
+  ASSERT_TRUE(id);
+  Client client(*monitor_, *id, {.out = true});
+  ASSERT_TRUE(client.attached);
+  ASSERT_NO_FATAL_FAILURE(hold());
+  kill_monitor();
+  monitor_.reset();
+  release();
+  const auto end = client.wait_end(5s);
+  ASSERT_TRUE(end) << "nobody told";
+  EXPECT_EQ(end->error().kind, ErrorKind::unavailable);
 }
 
 TEST_F(AttachTest, ClientsThatComeAndGoLeaveNothingInTheMonitor) {
