@@ -177,7 +177,11 @@ Result<> NodeRuntime::reopen_log(const std::string& id) {
   auto container = TRY(find_container(id));
   if (container->state() != ContainerState::running)
     return fail(Error::of(ErrorKind::failed_precondition, "reopen log", id, "the container is not running"));
-  return TRY(monitor_of(*container->sandbox))->reopen_log(container->id);
+  auto monitor = TRY(monitor_of(*container->sandbox));
+  // As at the start: the monitor opens the file, and all of the Pod would hang with it.
+  const auto& path = container->record.log_path;
+  if (!path.empty()) TRY(mount_looks_.run({host().log_look(path)}, "log directory"));
+  return monitor->reopen_log(container->id);
 }
 
 RuntimeStatus NodeRuntime::status() const {

@@ -184,6 +184,31 @@ class DiesAfterCreate : public SilentVolumes {
   std::vector<std::string> ids;
 };
 
+// The monitor opens the new file: with a file system that does not answer all of the Pod would wait.
+TEST_F(DiesAfterCreate, TheMonitorIsNotAskedForALogThatDoesNotAnswer) {
+  auto spec = container("logs");
+  spec.log_path = "logs/0.log";
+  const auto id = runtime->create_container(sandbox.str(), spec)->str();
+  ASSERT_TRUE(runtime->start_container(id));
+  EXPECT_TRUE(runtime->reopen_log(id));
+  EXPECT_EQ(machine.reopened, std::vector<std::string>{id});
+  silence(dir + "/logs");
+  for (const auto kind : {ErrorKind::deadline_exceeded, ErrorKind::unavailable}) {
+    auto reopened = runtime->reopen_log(id);
+    ASSERT_FALSE(reopened);
+    EXPECT_EQ(reopened.error().kind, kind) << reopened.error().text();
+    EXPECT_NE(reopened.error().text().find("log directory " + dir + "/logs/logs"), std::string::npos)
+        << reopened.error().text();
+  }
+  EXPECT_EQ(machine.reopened.size(), 1U);
+  EXPECT_EQ(runtime->container(id).value()->state, ContainerState::running);
+  silence("");
+  bool again = false;
+  for (int i = 0; i < 5000 && !(again = runtime->reopen_log(id).has_value()); i++)
+    std::this_thread::sleep_for(milliseconds(1));
+  EXPECT_TRUE(again);
+}
+
 TEST_F(DiesAfterCreate, AStartWaitsNoLongerThanACreate) {
   silence("/silent/");
   const char* named[] = {"mount sources /silent/volume", "devices /silent/device"};
