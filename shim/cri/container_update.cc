@@ -7,8 +7,9 @@ namespace podshim::cri {
 // are ignored, as containerd and CRI-O do.
 Result<v1::UpdateContainerResourcesResponse> update_container_resources(
     Border& border, const v1::UpdateContainerResourcesRequest& request) {
-  const Resources change = TRY(decode_limits("linux", request.linux()));
-  TRY(border.runtime.update_container(request.container_id(), change));
+  const std::string doing = "update container " + request.container_id();
+  const Resources change = TRY_IN(decode_limits("linux", request.linux()), doing);
+  TRY_IN(border.runtime.update_container(request.container_id(), change), doing);
   return v1::UpdateContainerResourcesResponse{};
 }
 

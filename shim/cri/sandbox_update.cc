@@ -13,9 +13,10 @@ Result<std::optional<Resources>> decode(const char* field, bool given, const v1:
 
 Result<v1::UpdatePodSandboxResourcesResponse> update_pod_sandbox_resources(
     Border& border, const v1::UpdatePodSandboxResourcesRequest& request) {
-  const auto overhead = TRY(decode("overhead", request.has_overhead(), request.overhead()));
-  const auto resources = TRY(decode("resources", request.has_resources(), request.resources()));
-  TRY(border.runtime.update_sandbox(request.pod_sandbox_id(), overhead, resources));
+  const std::string doing = "update sandbox " + request.pod_sandbox_id();
+  const auto overhead = TRY_IN(decode("overhead", request.has_overhead(), request.overhead()), doing);
+  const auto resources = TRY_IN(decode("resources", request.has_resources(), request.resources()), doing);
+  TRY_IN(border.runtime.update_sandbox(request.pod_sandbox_id(), overhead, resources), doing);
   return v1::UpdatePodSandboxResourcesResponse{};
 }
 

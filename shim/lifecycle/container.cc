@@ -84,7 +84,7 @@ Result<ContainerId> NodeRuntime::make_container(const std::shared_ptr<Sandbox>& 
   if (!built) {
     undo.run();
     table_.end(id.str());
-    return fail(std::move(built).error().within("create container " + spec.metadata.name));
+    return fail(std::move(built).error());
   }
   undo.commit();
   publish(*container);

@@ -48,11 +48,11 @@ Result<> NodeRuntime::start_container(const std::string& id) {
     const unsigned stops = container->stops_so_far();
     if (container->state() == ContainerState::created) {
       stage.enter(MountLooks::kMountSources);
-      observed = TRY_IN(look_again(*container), "start container " + container->id.brief());
+      observed = TRY(look_again(*container));
     }
     std::lock_guard one(container->operation);
     const UnderWay under_way(*container);  // before the look at the sandbox: a stop finds the one or this the other
-    TRY_IN(begin_container(*container, std::move(observed), stops, stage), "start container " + container->id.brief());
+    TRY(begin_container(*container, std::move(observed), stops, stage));
     return true;
   }));
   return {};

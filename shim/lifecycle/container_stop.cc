@@ -27,10 +27,9 @@ Result<> NodeRuntime::stop_container(const std::string& id, std::chrono::seconds
     std::lock_guard lock(container->mutex);
     container->stops++;
   }
-  TRY_IN(settle_start(*container, grace), "stop container " + container->id.brief());
+  TRY(settle_start(*container, grace));
   // Not one operation at a time: a second stop with a shorter grace period must not wait for the first.
-  TRY_IN(end_container(container, grace), "stop container " + container->id.brief());
-  return {};
+  return end_container(container, grace);
 }
 
 Result<> NodeRuntime::end_container(const std::shared_ptr<Container>& container, milliseconds grace) {
@@ -152,9 +151,9 @@ Result<> NodeRuntime::remove_container(const std::string& id) {
   if (!container) return {};
   TRY(container_ends_.run("remove " + container->id.str(), [&](Stage& stage) -> Result<bool> {
     stage.enter("remove");
-    TRY_IN(settle_start(*container, milliseconds(0)), "remove container " + container->id.brief());
+    TRY(settle_start(*container, milliseconds(0)));
     std::lock_guard one(container->operation);
-    TRY_IN(discard_container(container), "remove container " + container->id.brief());
+    TRY(discard_container(container));
     return true;
   }));
   return {};

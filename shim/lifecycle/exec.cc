@@ -139,9 +139,7 @@ Error NodeRuntime::end_start(const char* operation, const std::shared_ptr<LeafHo
 Result<ExecResult> NodeRuntime::exec_sync(const std::string& id, const std::vector<std::string>& command,
                                           std::chrono::seconds timeout, std::stop_token given_up) {
   auto container = TRY(find_for_exec(id, command));
-  auto result = run_exec(take_leaf(container), command, timeout, given_up);
-  if (!result) return fail(std::move(result).error().within("exec in container " + container->id.brief()));
-  return result;
+  return run_exec(take_leaf(container), command, timeout, given_up);
 }
 
 Result<ExecResult> NodeRuntime::run_exec(const std::shared_ptr<LeafHold>& leaf, const std::vector<std::string>& command,

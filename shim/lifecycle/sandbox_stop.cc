@@ -15,7 +15,7 @@ Result<> NodeRuntime::stop_sandbox(const std::string& id) {
   if (!sandbox) return {};
   TRY(sandbox_ends_.run("stop " + sandbox->id.str(), [&](Stage& stage) -> Result<bool> {
     std::lock_guard one(sandbox->operation);
-    TRY_IN(take_down(*sandbox, stage), "stop sandbox " + sandbox->id.brief());
+    TRY(take_down(*sandbox, stage));
     return true;
   }));
   return {};
@@ -114,7 +114,7 @@ Result<> NodeRuntime::remove_sandbox(const std::string& id) {
   if (!sandbox) return {};
   TRY(sandbox_ends_.run("remove " + sandbox->id.str(), [&](Stage& stage) -> Result<bool> {
     std::lock_guard one(sandbox->operation);
-    TRY_IN(discard_sandbox(*sandbox, stage), "remove sandbox " + sandbox->id.brief());
+    TRY(discard_sandbox(*sandbox, stage));
     return true;
   }));
   return {};
@@ -138,7 +138,8 @@ Result<> NodeRuntime::discard_sandbox(Sandbox& sandbox, Stage& stage) {
 
   stage.enter("remove containers");
   do {
-    for (const auto& container : table_.containers_of(sandbox.id)) TRY(remove_container(container->id.str()));
+    for (const auto& container : table_.containers_of(sandbox.id))
+      TRY_IN(remove_container(container->id.str()), "remove container " + container->id.brief());
   } while (!table_.erase(sandbox));  // one that was being created meanwhile
   {
     std::scoped_lock lock(sandbox.writing, sandbox.mutex);

@@ -15,7 +15,7 @@ Result<> NodeRuntime::update_container(const std::string& id, const Resources& c
   const std::string key = container->id.str() + "/" + std::to_string(updates_made_++);
   TRY(updates_.run(key, [&](Stage& stage) -> Result<bool> {
     std::lock_guard one(container->operation);
-    TRY_IN(change_limits(*container, change, stage), "update container " + container->id.brief());
+    TRY(change_limits(*container, change, stage));
     return true;
   }));
   return {};
@@ -94,8 +94,7 @@ Result<> NodeRuntime::update_sandbox(const std::string& id, const std::optional<
   const std::string key = sandbox->id.str() + "/" + std::to_string(updates_made_++);
   TRY(sandbox_updates_.run(key, [&](Stage& stage) -> Result<bool> {
     stage.enter("record");
-    TRY_IN(record_update(*sandbox, {.overhead = overhead, .resources = resources}),
-           "update sandbox " + sandbox->id.brief());
+    TRY(record_update(*sandbox, {.overhead = overhead, .resources = resources}));
     publish(*sandbox);
     return true;
   }));
