@@ -44,11 +44,12 @@ Result<Fd> another(const Fd& fd) {
 
 Result<std::unique_ptr<ProcessStream>> NodeRuntime::open_exec(const std::string& id,
                                                               const std::vector<std::string>& command,
-                                                              const StreamRequest& request, StreamEnd ended) {
+                                                              const StreamRequest& request, StreamEnd ended,
+                                                              std::stop_token given_up) {
   auto container = TRY(find_for_exec(id, command));
   auto leaf = take_leaf(container);
   auto session = std::make_shared<ExecSession>(leaf, std::move(ended));
-  auto stream = make_exec_stream(session, leaf, command, request);
+  auto stream = make_exec_stream(session, leaf, command, request, given_up);
   if (stream) return stream;
   return fail(std::move(stream).error().within("exec in container " + container->id.brief()));
 }
@@ -56,11 +57,12 @@ Result<std::unique_ptr<ProcessStream>> NodeRuntime::open_exec(const std::string&
 Result<std::unique_ptr<ProcessStream>> NodeRuntime::make_exec_stream(const std::shared_ptr<ExecSession>& session,
                                                                      const std::shared_ptr<LeafHold>& leaf,
                                                                      const std::vector<std::string>& command,
-                                                                     const StreamRequest& request) {
+                                                                     const StreamRequest& request,
+                                                                     const std::stop_token& given_up) {
   auto stream = std::make_unique<ExecStream>(*this);
   auto stdio = TRY(make_stdio(*leaf->container, request, *stream));
   auto done = [this, session](Result<int> code) { session_ended(session, std::move(code)); };
-  const ExecWait wait{.patience = parts_.exec_patience, .given_up = {}};
+  const ExecWait wait{.patience = parts_.exec_patience, .given_up = given_up};
   if (auto begun = begin_exec(*leaf, command, std::move(stdio), std::move(done), wait); !begun)
     return fail(end_start("Exec", leaf, command, wait, std::move(begun).error()));
   stream->begun(session);

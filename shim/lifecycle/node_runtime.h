@@ -77,7 +77,8 @@ class NodeRuntime : public Runtime, private MonitorEvents {
   Result<> update_sandbox(const std::string& id, const std::optional<Resources>& overhead,
                           const std::optional<Resources>& resources) override;
   Result<std::unique_ptr<ProcessStream>> open_exec(const std::string& id, const std::vector<std::string>& command,
-                                                   const StreamRequest& request, StreamEnd ended) override;
+                                                   const StreamRequest& request, StreamEnd ended,
+                                                   std::stop_token given_up = {}) override;
   Result<std::unique_ptr<ProcessStream>> attach(const std::string& id, const StreamRequest& request,
                                                 StreamEnd ended) override;
   Result<Fd> dial(const std::string& sandbox_id, std::uint16_t port) override;
@@ -216,7 +217,8 @@ class NodeRuntime : public Runtime, private MonitorEvents {
   Result<std::unique_ptr<ProcessStream>> make_exec_stream(const std::shared_ptr<ExecSession>& session,
                                                           const std::shared_ptr<LeafHold>& leaf,
                                                           const std::vector<std::string>& command,
-                                                          const StreamRequest& request);
+                                                          const StreamRequest& request,
+                                                          const std::stop_token& given_up);
   Result<ExecStdio> make_stdio(const Container& container, const StreamRequest& request, ProcessStream& stream) const;
   void session_ended(const std::shared_ptr<ExecSession>& session, Result<int> code);
   void stream_dropped(const std::shared_ptr<ExecSession>& session);

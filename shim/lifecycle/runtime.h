@@ -74,10 +74,12 @@ class Runtime {
   // Kept and shown; the Pod's cgroup is the client's own.
   virtual Result<> update_sandbox(const std::string& id, const std::optional<Resources>& overhead,
                                   const std::optional<Resources>& resources) = 0;
-  // Streaming (stream.h). A call that fails does not call `ended`.
+  // Streaming (stream.h). A call that fails does not call `ended`. cancelled by `given_up`: the program had not started
+  // yet, and was killed; what has started ends with its stream.
   virtual Result<std::unique_ptr<ProcessStream>> open_exec(const std::string& id,
                                                            const std::vector<std::string>& command,
-                                                           const StreamRequest& request, StreamEnd ended) = 0;
+                                                           const StreamRequest& request, StreamEnd ended,
+                                                           std::stop_token given_up = {}) = 0;
   virtual Result<std::unique_ptr<ProcessStream>> attach(const std::string& id, const StreamRequest& request,
                                                         StreamEnd ended) = 0;
   // A connection to `localhost:port` inside the sandbox's network namespace, non-blocking; ECONNREFUSED and the like

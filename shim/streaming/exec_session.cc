@@ -6,6 +6,7 @@
 #include <termios.h>
 
 #include <optional>
+#include <stop_token>
 
 #include "common/log.h"
 #include "shim/streaming/channels.h"
@@ -57,15 +58,16 @@ class ExecSession final : public Session, private ChannelHandler, public std::en
       });
     };
     const std::string lane = "open " + (order_.sandbox.empty() ? order_.id : order_.sandbox);
-    const bool taken = context_.blocking(lane, [&runtime = context_.runtime, order = order_, ended, io, weak] {
-      if (weak.expired()) return;  // its client has gone while it waited
-      auto opened = std::make_shared<Opened>(order.kind == Kind::exec
-                                                 ? runtime.open_exec(order.id, order.command, order.streams, ended)
-                                                 : runtime.attach(order.id, order.streams, ended));
-      asio::post(*io, [weak, opened] {
-        if (const auto self = weak.lock()) self->process_opened(std::move(*opened));
-      });
-    });
+    const bool taken = context_.blocking(
+        lane, [&runtime = context_.runtime, order = order_, ended, io, weak, given_up = client_gone_.get_token()] {
+          if (weak.expired()) return;  // its client has gone while it waited
+          auto opened = std::make_shared<Opened>(
+              order.kind == Kind::exec ? runtime.open_exec(order.id, order.command, order.streams, ended, given_up)
+                                       : runtime.attach(order.id, order.streams, ended));
+          asio::post(*io, [weak, opened] {
+            if (const auto self = weak.lock()) self->process_opened(std::move(*opened));
+          });
+        });
     if (!taken) finish({.error = "too many streams of this Pod are being opened"});
   }
 
@@ -210,6 +212,7 @@ class ExecSession final : public Session, private ChannelHandler, public std::en
 
   void release() {
     stage_ = Stage::gone;
+    client_gone_.request_stop();
     deadline_.cancel();
     close_pumps();
     stream_.reset();
@@ -219,6 +222,7 @@ class ExecSession final : public Session, private ChannelHandler, public std::en
   const Order order_;
   Stage stage_ = Stage::channels;
   std::unique_ptr<Channels> channels_;
+  std::stop_source client_gone_;  // for the call that opens the process
   std::unique_ptr<ProcessStream> stream_;
   std::shared_ptr<Reader> out_, err_;
   std::shared_ptr<Writer> in_;

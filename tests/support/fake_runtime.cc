@@ -203,8 +203,10 @@ Result<ExecResult> FakeRuntime::exec_sync(const std::string& id, const std::vect
 
 Result<std::unique_ptr<ProcessStream>> FakeRuntime::open_exec(const std::string& id,
                                                               const std::vector<std::string>& command,
-                                                              const StreamRequest& request, StreamEnd ended) {
-  wait_while_held(id);
+                                                              const StreamRequest& request, StreamEnd ended,
+                                                              std::stop_token given_up) {
+  wait_while_held(id, given_up);
+  if (given_up.stop_requested()) return fail(Error::of(ErrorKind::cancelled, "exec", id, "its client has gone"));
   const auto view = TRY(container(id));
   if (view->state != ContainerState::running)
     return fail(Error::of(ErrorKind::failed_precondition, "exec", id, "the container does not run"));
@@ -260,11 +262,16 @@ int FakeRuntime::asked_streams() const {
   return asked_;
 }
 
-void FakeRuntime::wait_while_held(const std::string& id) {
+void FakeRuntime::wait_while_held(const std::string& id, const std::stop_token& given_up) {
+  const std::stop_callback wake(given_up, [&] {
+    std::lock_guard lock(mutex_);
+    released_.notify_all();
+  });
   std::unique_lock lock(mutex_);
   asked_++;
   held_++;
-  released_.wait(lock, [&] { return !hold_streams_ || (!hold_only_.empty() && hold_only_ != id); });
+  released_.wait(
+      lock, [&] { return !hold_streams_ || (!hold_only_.empty() && hold_only_ != id) || given_up.stop_requested(); });
   held_--;
 }
 

@@ -43,7 +43,8 @@ class FakeRuntime : public Runtime {
   Result<> update_sandbox(const std::string& id, const std::optional<Resources>& overhead,
                           const std::optional<Resources>& resources) override;
   Result<std::unique_ptr<ProcessStream>> open_exec(const std::string& id, const std::vector<std::string>& command,
-                                                   const StreamRequest& request, StreamEnd ended) override;
+                                                   const StreamRequest& request, StreamEnd ended,
+                                                   std::stop_token given_up = {}) override;
   Result<std::unique_ptr<ProcessStream>> attach(const std::string& id, const StreamRequest& request,
                                                 StreamEnd ended) override;
   Result<Fd> dial(const std::string& sandbox_id, std::uint16_t port) override;
@@ -67,7 +68,7 @@ class FakeRuntime : public Runtime {
   EventBus& events() { return events_; }
   // Streams are processes of this machine (local_process.h); a port of a Pod is one of 127.0.0.1, perhaps another one.
   void map_port(std::uint16_t pod_port, std::uint16_t port);
-  // open_exec, attach and dial wait: all, or those of one container, resp. sandbox.
+  // open_exec (until it is given up), attach and dial wait: all, or those of one container, resp. sandbox.
   void hold_streams(bool on, const std::string& only = "");
   int held_streams() const;   // how many wait now
   int asked_streams() const;  // how often one was asked for
@@ -80,7 +81,7 @@ class FakeRuntime : public Runtime {
   Result<> change(const std::string& id, ContainerState from, ContainerState to);  // with mutex_ held
 
   void tell(const ContainerView& container, PodEventType type);  // with mutex_ held
-  void wait_while_held(const std::string& id);
+  void wait_while_held(const std::string& id, const std::stop_token& given_up = {});
 
   FakeImages images_;
   EventBus events_;

@@ -187,7 +187,8 @@ Result<std::unique_ptr<ProcessStream>> StreamRuntime::process(const StreamReques
 
 Result<std::unique_ptr<ProcessStream>> StreamRuntime::open_exec(const std::string&,
                                                                 const std::vector<std::string>& command,
-                                                                const StreamRequest& request, StreamEnd ended) {
+                                                                const StreamRequest& request, StreamEnd ended,
+                                                                std::stop_token) {
   if (command.empty()) return fail(Error::sys("exec", "", {}, ENOENT));
   return process(request, std::move(ended), true);
 }

@@ -78,7 +78,8 @@ class ClientEnd final : public Socket {
 class StreamRuntime final : public podshim::test::FakeRuntime {
  public:
   Result<std::unique_ptr<ProcessStream>> open_exec(const std::string&, const std::vector<std::string>& command,
-                                                   const StreamRequest& request, StreamEnd ended) override;
+                                                   const StreamRequest& request, StreamEnd ended,
+                                                   std::stop_token given_up = {}) override;
   Result<std::unique_ptr<ProcessStream>> attach(const std::string&, const StreamRequest& request,
                                                 StreamEnd ended) override;
   Result<Fd> dial(const std::string&, std::uint16_t port) override;

@@ -108,6 +108,25 @@ TEST_F(ExecKill, AClientThatGoesWhileTheStartHangsIsNotWaitedFor) {
   EXPECT_TRUE(machine.hanging.empty()) << "it was not killed";
 }
 
+TEST_F(ExecKill, AClientOfAStreamThatGoesWhileTheStartHangsIsNotWaitedForEither) {
+  machine.hang_execs = true;
+  std::stop_source client;
+  auto stream = std::async(std::launch::async, [&] {
+    const auto told = [](const Result<int>&) { ADD_FAILURE() << "the call fails: that is enough"; };
+    return runtime->open_exec(id.str(), {"/vol/prog"}, {.out = true}, told, client.get_token());
+  });
+  ASSERT_TRUE(eventually([&] {
+    std::lock_guard lock(machine.mutex);
+    return machine.hanging.contains(machine.opened);
+  }));
+  client.request_stop();
+  ASSERT_EQ(stream.wait_for(seconds(10)), std::future_status::ready);
+  EXPECT_EQ(stream.get().error().kind, ErrorKind::cancelled);
+  EXPECT_TRUE(machine.hanging.empty()) << "it was not killed";
+  machine.hang_execs = false;
+  EXPECT_EQ(leaf_of_next(), cgroup(0));
+}
+
 TEST_F(ExecKill, AStreamWhoseStartHangsSaysSoAndGivesItsLeafBack) {
   exec_patience = milliseconds(300);
   start();

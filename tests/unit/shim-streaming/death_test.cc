@@ -167,6 +167,20 @@ TEST_F(Death, AClientThatGoesWhileItsProcessIsOpened) {
   EXPECT_TRUE(all_gone());
 }
 
+// Of an exec even the call is told: the start of a program may hang.
+TEST_F(Death, TheCallThatOpensAnExecEndsWithItsClient) {
+  serve();
+  runtime.hold_streams(true);
+  for (const auto how : {How::spdy, How::websocket}) {
+    auto wire = std::make_unique<Wire>(url(order(State::all_streams, What::exec)));
+    reach(*wire, State::all_streams, What::exec, how);
+    ASSERT_TRUE(soon([this] { return runtime.held_streams() == 1; }));
+    die(std::move(wire), End::close);
+    EXPECT_TRUE(soon([this] { return runtime.held_streams() == 0; }));
+  }
+  EXPECT_TRUE(no_sessions());
+}
+
 TEST_F(Death, TheServerStopsWithEverythingOpen) {
   serve();
   std::vector<std::unique_ptr<Wire>> wires;
