@@ -33,6 +33,12 @@ Result<> NodeRuntime::stop_container(const std::string& id, std::chrono::seconds
 }
 
 Result<> NodeRuntime::end_container(const std::shared_ptr<Container>& container, milliseconds grace) {
+  TRY(end_processes(container, grace));
+  publish(*container);  // who noted its end may not have come so far
+  return {};
+}
+
+Result<> NodeRuntime::end_processes(const std::shared_ptr<Container>& container, milliseconds grace) {
   if (container->state() != ContainerState::running) return {};
   auto monitor = container->sandbox->live_monitor();
   if (monitor && grace.count() > 0) {
@@ -132,8 +138,7 @@ void NodeRuntime::settle_soon(const std::shared_ptr<Container>& container) {
     std::lock_guard lock(notes_);
     unsettled_.insert(container->id.str());
   }
-  std::lock_guard lock(wake_);  // housekeeping sleeps, or has yet to look at the notes
-  woken_signal_.notify_all();
+  look_at_notes();
 }
 
 void NodeRuntime::settle_lost_exits() {

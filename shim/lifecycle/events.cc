@@ -90,10 +90,7 @@ void NodeRuntime::monitor_cut(const SandboxId& id) {
     std::lock_guard lock(notes_);
     unreached_.insert(id.str());
   }
-  {
-    std::lock_guard lock(wake_);
-  }  // housekeeping has looked at the notes and sleeps, or has yet to look
-  woken_signal_.notify_all();
+  look_at_notes();
 }
 
 void NodeRuntime::mark_not_ready(const std::shared_ptr<Sandbox>& sandbox, const std::string& why) {
@@ -117,8 +114,9 @@ void NodeRuntime::bury_monitor(const std::shared_ptr<Sandbox>& sandbox) {
     unreached_.erase(sandbox->id.str());
   }
   {
+    std::shared_ptr<MonitorProcess> last;  // the ends of its sessions are told without the lock
     std::lock_guard lock(sandbox->mutex);
-    sandbox->monitor = nullptr;
+    last.swap(sandbox->monitor);
     sandbox->monitor_lost = true;
   }
   for (const auto& container : table_.containers_of(sandbox->id)) {

@@ -156,6 +156,7 @@ class NodeRuntime : public Runtime, private MonitorEvents {
 
   // container_stop.cc
   Result<> end_container(const std::shared_ptr<Container>& container, std::chrono::milliseconds grace);
+  Result<> end_processes(const std::shared_ptr<Container>& container, std::chrono::milliseconds grace);
   Result<> settle_start(Container& container, std::chrono::milliseconds grace);
   Result<> drop_from_monitor(const Container& container);
   Result<> kill_rest(const Container& container);
@@ -307,6 +308,7 @@ class NodeRuntime : public Runtime, private MonitorEvents {
   void tolerate(const CgroupApplied& applied);
   void warn_once(const std::string& what);
   void wake_housekeeping();
+  void look_at_notes();  // it has something to ask again: its next round is in kAskAgain, not in kTick
   Rollback rollback(const std::string& of) const;
 
   SandboxFacts facts_of(const SandboxId& id, const SandboxSpec& spec, const std::string& hostname) const;

@@ -143,7 +143,8 @@ void NodeRuntime::housekeeping() {
       asked = now;
       post_alone(asking_, [this] { ask_network(); });
     }
-    settle_lost_exits();  // before the sweep, which may wait for what does not die
+    settle_lost_exits();  // these before the sweep, which may wait for what does not die
+    adopt_unreached();
     if (now - swept >= kSweepEvery) {
       swept = now;
       sweep();
@@ -151,7 +152,6 @@ void NodeRuntime::housekeeping() {
     }
     post_alone(measuring_, [this] { measure_layers(false); });
     watch_operations();
-    adopt_unreached();
     const auto rests = Clock::now();
     const auto until = [&] {  // not the same all the time: it may be told of something to ask again
       std::lock_guard notes(notes_);
