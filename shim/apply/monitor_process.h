@@ -85,8 +85,6 @@ class MonitorEvents {
   // At the first loss, each time it has doubled, once nothing is lost any more, and at the container's end.
   virtual void log_lost(const SandboxId&, const ContainerId&, std::uint64_t /*bytes*/) {}
   virtual void monitor_gone(const SandboxId&) = 0;  // once; not after a shutdown() that succeeded
-  // The connection has ended, and that the monitor has is not said: connect again. Comes before monitor_gone, too.
-  virtual void monitor_cut(const SandboxId&) {}
 };
 
 // One epoll thread for all monitors of the daemon, and the sealed memfd of the monitor's binary. Lives longer than

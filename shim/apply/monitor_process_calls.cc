@@ -253,21 +253,21 @@ Result<MonitorState> MonitorConnection::state(std::chrono::milliseconds patience
 
 Result<> MonitorConnection::shutdown(std::chrono::milliseconds deadline) {
   auto until = Clock::now() + deadline;
-  auto expect = [this](bool value) {
+  {
     std::lock_guard lock(mutex_);
-    shutting_down_ = value;
-  };
-  expect(true);
+    shutting_down_ = true;
+  }
   auto answer = no_value(call(MessageType::shutdown, {}, {}, 0, {.deadline = until}));
   bool died = !answer && answer.error().kind == ErrorKind::unavailable;
   if (answer || died) {
     // By the loop, not by the process: who lets go of this afterwards must not take from it what was said last.
     std::unique_lock lock(mutex_);
     if (end_told_.wait_until(lock, until, [&] { return ended_; })) return {};
-    lock.unlock();
     if (answer) answer = fail(Error::of(ErrorKind::deadline_exceeded, "shut down", "monitor", "it has not ended"));
   }
-  expect(false);
+  std::lock_guard lock(mutex_);
+  if (ended_) return {};  // just now, and the loop told nobody
+  shutting_down_ = false;
   return answer;
 }
 

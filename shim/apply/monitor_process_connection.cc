@@ -209,15 +209,6 @@ void MonitorConnection::broken() {
   for (auto id : running) session_ended(id, fail(gone_error()));
 }
 
-void MonitorConnection::cut() {
-  broken();
-  {
-    std::lock_guard lock(mutex_);
-    if (shutting_down_) return;
-  }
-  events_.monitor_cut(id_);
-}
-
 void MonitorConnection::process_ended() {
   receive();  // what it said last
   broken();

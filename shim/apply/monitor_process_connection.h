@@ -61,7 +61,7 @@ class MonitorConnection final : public MonitorProcess {
 
   // The loop's thread.
   bool receive();        // everything that waits; false at the end of the stream
-  void cut();            // the stream has ended: calls and execs fail
+  void broken();         // the stream has ended: calls and execs fail
   void process_ended();  // the monitor is no more
 
  private:
@@ -85,7 +85,6 @@ class MonitorConnection final : public MonitorProcess {
                                    const std::string& oom_file, const std::string& exit_path, const Program& program,
                                    std::span<const int> fds, const CallLimit& limit = {});
   Error gone_error() const;
-  void broken();
   Result<std::uint64_t> expect_end(std::function<void(Result<int>)> done);
   void expect_no_end(std::uint64_t session);
   void dispatch(const MessageHeader& header, std::string_view payload, Fd fd);

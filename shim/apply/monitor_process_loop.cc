@@ -89,7 +89,7 @@ void EpollMonitorLoop::ready(std::uint64_t tag) {
   }
   if (connection->receive()) return;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->socket().get(), nullptr);
-  connection->cut();
+  connection->broken();
 }
 
 void EpollMonitorLoop::run() {

@@ -138,7 +138,8 @@ void NodeRuntime::settle_soon(const std::shared_ptr<Container>& container) {
     std::lock_guard lock(notes_);
     unsettled_.insert(container->id.str());
   }
-  look_at_notes();
+  std::lock_guard lock(wake_);  // housekeeping sleeps, or has yet to look at the notes
+  woken_signal_.notify_all();
 }
 
 void NodeRuntime::settle_lost_exits() {

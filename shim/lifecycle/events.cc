@@ -84,15 +84,6 @@ void NodeRuntime::monitor_gone(const SandboxId& id) {
   if (auto sandbox = table_.gone(id)) chores_.post([this, sandbox] { bury_monitor(sandbox); });
 }
 
-// A message that could not be read (no descriptor for what came with it) ends a connection, and no Pod.
-void NodeRuntime::monitor_cut(const SandboxId& id) {
-  {
-    std::lock_guard lock(notes_);
-    unreached_.insert(id.str());
-  }
-  look_at_notes();
-}
-
 void NodeRuntime::mark_not_ready(const std::shared_ptr<Sandbox>& sandbox, const std::string& why) {
   {
     std::lock_guard lock(sandbox->mutex);
@@ -109,10 +100,6 @@ void NodeRuntime::mark_not_ready(const std::shared_ptr<Sandbox>& sandbox, const 
 // make sure of their trees.
 void NodeRuntime::bury_monitor(const std::shared_ptr<Sandbox>& sandbox) {
   mark_not_ready(sandbox, "its monitor is gone");
-  {
-    std::lock_guard lock(notes_);
-    unreached_.erase(sandbox->id.str());
-  }
   {
     std::shared_ptr<MonitorProcess> last;  // the ends of its sessions are told without the lock
     std::lock_guard lock(sandbox->mutex);

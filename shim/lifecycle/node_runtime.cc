@@ -159,11 +159,6 @@ void NodeRuntime::tolerate(const CgroupApplied& applied) {
   }
 }
 
-void NodeRuntime::look_at_notes() {
-  std::lock_guard lock(wake_);  // housekeeping sleeps, or has yet to look
-  woken_signal_.notify_all();
-}
-
 Rollback NodeRuntime::rollback(const std::string& of) const {
   return Rollback([of](const std::string& step, const Error& error) {
     log::warn("roll back", {{"of", of}, {"step", step}, {"error", error.text()}});

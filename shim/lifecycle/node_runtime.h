@@ -233,7 +233,6 @@ class NodeRuntime : public Runtime, private MonitorEvents {
   void pause_exited(const SandboxId& sandbox, int wait_status) override;
   void log_lost(const SandboxId& sandbox, const ContainerId& id, std::uint64_t bytes) override;
   void monitor_gone(const SandboxId& sandbox) override;
-  void monitor_cut(const SandboxId& sandbox) override;
   void note_exit(const std::shared_ptr<Container>& container, const state::ContainerExit& exit);
   bool shares_pid(const Container& container) const;
   void bury_monitor(const std::shared_ptr<Sandbox>& sandbox);
@@ -308,7 +307,6 @@ class NodeRuntime : public Runtime, private MonitorEvents {
   void tolerate(const CgroupApplied& applied);
   void warn_once(const std::string& what);
   void wake_housekeeping();
-  void look_at_notes();  // it has something to ask again: its next round is in kAskAgain, not in kTick
   Rollback rollback(const std::string& of) const;
 
   SandboxFacts facts_of(const SandboxId& id, const SandboxSpec& spec, const std::string& hostname) const;

@@ -113,10 +113,6 @@ void NodeRuntime::adopt_unreached() {
   }
   for (const auto& id : again) {
     auto sandbox = table_.sandbox(id).value_or(nullptr);
-    if (!sandbox && table_.known(id)) {  // it is being made
-      std::lock_guard lock(notes_);
-      unreached_.insert(id);
-    }
     if (!sandbox) continue;
     std::unique_lock one(sandbox->operation, std::try_to_lock);
     if (!one) {  // a stop is under way; it may hang in a plugin
@@ -151,7 +147,6 @@ Result<> NodeRuntime::adopt_monitor(const std::shared_ptr<Sandbox>& sandbox) {
       adopt_container(*container, one);
       continue;
     }
-    if (table_.known(one.id.str())) continue;  // it is being made
     // Its record is gone: a create or a remove that was cut short. The sweep kills what is left in its cgroup.
     if (one.state == MonitorContainer::State::running) (void)monitor->signal_container(one.id, SIGKILL);
     (void)monitor->remove_container(one.id);

@@ -133,7 +133,7 @@ void NodeRuntime::watch_operations() {
 }
 
 void NodeRuntime::housekeeping() {
-  auto swept = Clock::time_point{}, asked = Clock::time_point{};
+  auto swept = Clock::time_point{}, asked = Clock::time_point{}, watched = Clock::time_point{};
   std::unique_lock lock(wake_);
   while (!stopping_) {
     const bool woken = std::exchange(woken_, false);
@@ -151,7 +151,10 @@ void NodeRuntime::housekeeping() {
       ::malloc_trim(0);  // what a burst of calls and streams took does not stay with an idle daemon
     }
     post_alone(measuring_, [this] { measure_layers(false); });
-    watch_operations();
+    if (now - watched >= kTick) {
+      watched = now;
+      watch_operations();
+    }
     const auto rests = Clock::now();
     const auto until = [&] {  // not the same all the time: it may be told of something to ask again
       std::lock_guard notes(notes_);

@@ -59,7 +59,7 @@ TEST_F(Exec, ATimeoutKillsTheSubtreeAndNothingElse) {
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   const auto begin = std::chrono::steady_clock::now();
   auto r = exec("(sleep 4321 &) ; sleep 4322 & sleep 4323", seconds(1));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(9)) << "it waited for kKillPatience";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(5500)) << "its end was not told";
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().kind, ErrorKind::deadline_exceeded) << r.error().text();
   EXPECT_EQ(shell(id_, "ps | grep -c '[s]leep 432' || true"), "0");
@@ -91,7 +91,7 @@ TEST_F(Exec, AClientThatHasGoneTakesItsSubtreeAlong) {
   });
   const auto begin = std::chrono::steady_clock::now();
   auto r = runtime->exec_sync(id_.str(), {"sh", "-c", "sleep 5431 & sleep 5432"}, seconds(0), client.get_token());
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(9));
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(4500)) << "its end was not told";
   ASSERT_FALSE(r);
   EXPECT_EQ(r.error().kind, ErrorKind::cancelled) << r.error().text();
   EXPECT_EQ(shell(id_, "ps | grep -c '[s]leep 543' || true"), "0");

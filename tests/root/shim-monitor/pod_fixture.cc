@@ -51,16 +51,6 @@ void RecordedEvents::monitor_gone(const SandboxId& id) {
   changed_.notify_all();
 }
 
-void RecordedEvents::monitor_cut(const SandboxId&) {
-  std::lock_guard lock(mutex_);
-  cut_++;
-  changed_.notify_all();
-}
-
-bool RecordedEvents::wait_cut(std::chrono::milliseconds timeout) {
-  return wait_on(changed_, mutex_, timeout, [&] { return cut_ > 0; });
-}
-
 std::optional<ExitRecord> RecordedEvents::wait_exit(const ContainerId& id, std::chrono::milliseconds timeout) {
   if (!wait_on(changed_, mutex_, timeout, [&] { return exits_.contains(id); })) return {};
   std::lock_guard lock(mutex_);

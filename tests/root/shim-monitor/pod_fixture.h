@@ -27,21 +27,19 @@ class RecordedEvents final : public MonitorEvents {
   void container_exited(const SandboxId&, const ExitRecord& record) override;
   void pause_exited(const SandboxId&, int wait_status) override;
   void monitor_gone(const SandboxId&) override;
-  void monitor_cut(const SandboxId&) override;
   std::function<void(const SandboxId&)> on_gone;  // first, on the loop's thread; before the first monitor
 
   std::optional<ExitRecord> wait_exit(const ContainerId& id, std::chrono::milliseconds timeout = 20s);
   bool wait_gone(std::chrono::milliseconds timeout = 20s);
   std::optional<int> wait_pause(std::chrono::milliseconds timeout = 20s);
   int gone() const;
-  bool wait_cut(std::chrono::milliseconds timeout = 20s);
 
  private:
   mutable std::mutex mutex_;
   std::condition_variable changed_;
   std::map<ContainerId, ExitRecord> exits_;
   std::optional<int> pause_;
-  int gone_ = 0, cut_ = 0;
+  int gone_ = 0;
 };
 
 struct TestContainer {

@@ -174,17 +174,6 @@ TEST_F(ReconnectTest, NobodyThere) {
   EXPECT_TRUE(monitor.error().is(ENOENT)) << monitor.error().text();
 }
 
-TEST_F(ReconnectTest, WhoIsCutOffIsToldAndMayComeBack) {
-  launch_with_pause();
-  auto second = connect_monitor(*loop_, sandbox_, sandbox_dir_, std::chrono::seconds(5));
-  ASSERT_TRUE(second) << second.error().text();
-  EXPECT_TRUE(events_.wait_cut());
-  EXPECT_EQ(monitor_->state().error().kind, ErrorKind::unavailable);
-  reconnect();
-  EXPECT_TRUE(monitor_->state());
-  EXPECT_EQ(events_.gone(), 0);
-}
-
 TEST_F(ReconnectTest, AHangingDaemonHoldsUpNothing) {
   // Stopped, not killed: its socket fills up and stays.
   loop_.reset();

@@ -41,7 +41,6 @@ struct Machine {
   };
   std::vector<Attached> attached;
   std::vector<std::string> closed_stdin;  // container ids
-  int connections = 0, cut = 0;           // to monitors; so many of them are cut
   std::vector<std::string> reopened;      // likewise, of logs
   std::function<void()> state_told;       // a monitor has told its state, and the answer is on its way
 

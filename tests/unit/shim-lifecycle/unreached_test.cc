@@ -72,22 +72,5 @@ TEST_F(Unreached, WhatOutlivesAStopIsExitedOnceItHasGone) {
   EXPECT_EQ(left(), std::vector<std::string>{});
 }
 
-// The connection has ended, and the monitor has not.
-TEST_F(Unreached, OneThatWasCutOffIsConnectedAgain) {
-  ASSERT_TRUE(runtime->start_container(id));
-  {
-    std::lock_guard lock(machine.mutex);
-    machine.cut = machine.connections;
-  }
-  machine.events->monitor_cut(sandbox);
-  EXPECT_EQ(runtime->reopen_log(id).error().kind, ErrorKind::unavailable);
-  EXPECT_EQ(runtime->counters().unreached_monitors, 1U);
-  runtime->adopt_unreached();
-  EXPECT_TRUE(runtime->reopen_log(id)) << "nobody connected again";
-  EXPECT_EQ(runtime->counters().unreached_monitors, 0U);
-  EXPECT_EQ(state(), ContainerState::running);
-  EXPECT_EQ(runtime->sandbox(sandbox.str()).value()->state, SandboxState::ready);
-}
-
 }  // namespace
 }  // namespace podshim::lifecycle::test
