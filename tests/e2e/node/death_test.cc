@@ -46,7 +46,7 @@ TEST_F(Death, AnyOfItsProcessesAtRandomKeepsNoPodFromItsEnd) {
     auto stopped = node->cri().stop_sandbox(pod.id);
     const auto took = std::chrono::steady_clock::now() - begin;
     ASSERT_TRUE(stopped.ok()) << stopped.error_message() << node->log();
-    EXPECT_LT(took, std::chrono::seconds(4) * slowness());
+    EXPECT_LT(took, std::chrono::seconds(2) * slowness());
     auto removed = node->cri().remove_sandbox(pod.id);
     ASSERT_TRUE(removed.ok()) << removed.error_message() << node->log();
   }
