@@ -133,7 +133,7 @@ Result<> NodeRuntime::adopt_monitor(const std::shared_ptr<Sandbox>& sandbox) {
         Error::of(ErrorKind::unavailable, "connect monitor", sandbox->id.str(), "another process is at its socket"));
   const auto ours = table_.containers_of(sandbox->id);  // before its answer: what comes later is not lost
   const MonitorState state = TRY(monitor->state(kMonitorPatience));
-  std::shared_ptr<MonitorProcess> before = monitor;  // a connection that was cut; it goes without the lock
+  std::shared_ptr<MonitorProcess> before = monitor;  // an earlier connection goes without the lock
   {
     std::lock_guard lock(sandbox->mutex);
     if (!sandbox->monitor_lost) sandbox->monitor.swap(before);
