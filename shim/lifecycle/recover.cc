@@ -133,10 +133,9 @@ Result<> NodeRuntime::adopt_monitor(const std::shared_ptr<Sandbox>& sandbox) {
         Error::of(ErrorKind::unavailable, "connect monitor", sandbox->id.str(), "another process is at its socket"));
   const auto ours = table_.containers_of(sandbox->id);  // before its answer: what comes later is not lost
   const MonitorState state = TRY(monitor->state(kMonitorPatience));
-  std::shared_ptr<MonitorProcess> before = monitor;  // an earlier connection goes without the lock
   {
     std::lock_guard lock(sandbox->mutex);
-    if (!sandbox->monitor_lost) sandbox->monitor.swap(before);
+    if (!sandbox->monitor_lost) sandbox->monitor = monitor;
   }
   if (!state.pause_running) mark_not_ready(sandbox, "pause is not running");
   std::set<std::string> seen;

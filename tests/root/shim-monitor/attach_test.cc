@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include <future>
+#include <optional>
 
 #include "attach_client.h"
 #include "common/sys/file.h"
@@ -174,48 +175,45 @@ class SlowLoop : public AttachTest {
     held_.get_future().wait();
   }
   void release() { released_.set_value(); }
-  void kill_monitor() {
+  // A container with a client; its monitor has ended, and the loop has yet to look.
+  void attach_and_kill() {
+    launch_with_pause();
+    auto id = run({.command = shell("sleep 1000")});
+    ASSERT_TRUE(id);
+    client_.emplace(*monitor_, *id, AttachWish{.out = true});
+    ASSERT_TRUE(client_->attached);
+    ASSERT_NO_FATAL_FAILURE(hold());
     auto pidfd = sys::pidfd_open(monitor_->process());
     ASSERT_TRUE(pidfd);
     ASSERT_TRUE(sys::pidfd_signal(*pidfd, SIGKILL));
     ASSERT_TRUE(sys::pidfd_wait(*pidfd, 10s).value_or(false));
   }
+  void expect_told() {
+    const auto end = client_->wait_end(5s);
+    ASSERT_TRUE(end) << "nobody told";
+    EXPECT_EQ(end->error().kind, ErrorKind::unavailable);
+  }
 
  private:
   std::promise<void> held_, released_;
+  std::optional<Client> client_;
 };
 
 TEST_F(SlowLoop, AClientOfAMonitorThatWasShutDownIsToldItsEnd) {
-  launch_with_pause();
-  auto id = run({.command = shell("sleep 1000")});
-  ASSERT_TRUE(id);
-  Client client(*monitor_, *id, {.out = true});
-  ASSERT_TRUE(client.attached);
-  ASSERT_NO_FATAL_FAILURE(hold());
-  kill_monitor();
+  ASSERT_NO_FATAL_FAILURE(attach_and_kill());
   auto down = std::async(std::launch::async, [&] { return monitor_->shutdown(10s); });
   EXPECT_EQ(down.wait_for(100ms), std::future_status::timeout) << "what it said last has not been told";
   release();
   EXPECT_TRUE(down.get());
   monitor_.reset();
-  const auto end = client.wait_end(5s);
-  ASSERT_TRUE(end) << "nobody told";
-  EXPECT_EQ(end->error().kind, ErrorKind::unavailable);
+  expect_told();
 }
 
 TEST_F(SlowLoop, AClientOfAConnectionThatWasDroppedIsToldItsEnd) {
-  launch_with_pause();
-  auto id = run({.command = shell("sleep 1000")});
-  ASSERT_TRUE(id);
-  Client client(*monitor_, *id, {.out = true});
-  ASSERT_TRUE(client.attached);
-  ASSERT_NO_FATAL_FAILURE(hold());
-  kill_monitor();
+  ASSERT_NO_FATAL_FAILURE(attach_and_kill());
   monitor_.reset();
   release();
-  const auto end = client.wait_end(5s);
-  ASSERT_TRUE(end) << "nobody told";
-  EXPECT_EQ(end->error().kind, ErrorKind::unavailable);
+  expect_told();
 }
 
 TEST_F(AttachTest, ClientsThatComeAndGoLeaveNothingInTheMonitor) {
