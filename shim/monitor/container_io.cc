@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/sys/hangup.h"
 #include "common/sys/retry.h"
 
 namespace podshim {
@@ -81,7 +82,8 @@ void ContainerIo::given() {
 void ContainerIo::Stream::ready(std::uint32_t) { io->pump(*this, io->buffer_size_); }
 
 std::size_t ContainerIo::pump(Stream& stream, std::size_t limit) {
-  ssize_t n = sys::retry([&] { return ::read(stream.fd.get(), buffer_, std::min(limit, buffer_size_)); });
+  ssize_t n = sys::read_to_hangup(
+      [&] { return sys::retry([&] { return ::read(stream.fd.get(), buffer_, std::min(limit, buffer_size_)); }); });
   if (n > 0) {
     const std::string_view data(buffer_, static_cast<std::size_t>(n));
     log_.write(stream.which, data, now());

@@ -6,6 +6,8 @@
 #include <array>
 #include <cerrno>
 
+#include "common/sys/hangup.h"
+#include "common/sys/retry.h"
 #include "shim/streaming/limits.h"
 
 namespace podshim::streaming {
@@ -61,8 +63,9 @@ void Reader::wait() {
 
 void Reader::ready() {
   for (int i = 0; i < kPiecesAtOnce && wanted_ && fd_.is_open(); i++) {
-    const ssize_t n = ::read(fd_.native_handle(), scratch(), std::min(kPiece, allowance_));
-    if (n < 0 && errno == EINTR) continue;
+    const ssize_t n = sys::read_to_hangup([&] {
+      return sys::retry([&] { return ::read(fd_.native_handle(), scratch(), std::min(kPiece, allowance_)); });
+    });
     if (n < 0 && errno == EAGAIN) break;
     if (n <= 0) return end(n == 0 ? 0 : errno);
     allowance_ -= allowance_ == SIZE_MAX ? 0 : static_cast<std::size_t>(n);
