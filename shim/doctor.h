@@ -20,7 +20,7 @@ struct DoctorFacts {
   std::optional<std::string> ip_forward;  // texts of the sysctls; nothing = the file is not there
   std::optional<std::string> bridge_nf_call;
   std::vector<std::string> deaf_uplinks;  // of default routes, forwarding off while ip_forward is on
-  std::string nf_tables_error;  // "" = the kernel answers
+  std::string nf_tables_error;            // "" = the kernel answers
   bool default_route = false;
   std::string network_error;  // "" = a CNI configuration is in force
   std::string network_name, network_source;

@@ -14,7 +14,7 @@ struct NodeRuntime::ExecSession {
 
   const StreamEnd ended_call;
 
-  std::mutex mutex;  // guards what follows
+  std::mutex mutex;                // guards what follows
   std::shared_ptr<LeafHold> leaf;  // null: it has ended
 };
 

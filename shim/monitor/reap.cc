@@ -99,9 +99,7 @@ void Monitor::container_ended(Container& container, int wait_status) {
   event(MessageType::container_exited, bytes_of(record_of(container)));
 }
 
-void Monitor::log_lost(const Container& container) {
-  event(MessageType::log_lost, bytes_of(record_of(container)));
-}
+void Monitor::log_lost(const Container& container) { event(MessageType::log_lost, bytes_of(record_of(container))); }
 
 void Monitor::exec_ended(Exec& exec, int wait_status) {
   auto child = std::move(exec.child);

@@ -179,7 +179,7 @@ Monitor::Answer Monitor::shutdown(Request& request) {
   if (pause_) {
     fault_point("end pause");
     ::kill(pause_->process().pid, SIGKILL);  // pause_process_ is not known before its exec
-    return std::nullopt;  // pause_ended() answers
+    return std::nullopt;                     // pause_ended() answers
   }
   loop_.stop();
   return "";

@@ -25,7 +25,7 @@ struct HostFacts {
   std::uint64_t capabilities = 0;      // our bounding set
   std::uint64_t last_capability = 40;  // /proc/sys/kernel/cap_last_cap
   std::uint32_t page_size = 4096;
-  std::string hostname;                 // of the node's uts namespace
+  std::string hostname;  // of the node's uts namespace
   bool operator==(const HostFacts&) const = default;
 };
 

@@ -15,7 +15,7 @@ struct ProgramStep {
   std::uint16_t flags = 0;
   std::int32_t slot = -1;
   std::uint64_t x = 0, y = 0, z = 0, w = 0;
-  std::string a, b;                   // texts, paths, blobs
+  std::string a, b;                     // texts, paths, blobs
   std::vector<std::string> la, lb, lc;  // lists of exec and exec_fd
   bool operator==(const ProgramStep&) const = default;
 };
