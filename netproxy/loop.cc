@@ -52,7 +52,7 @@ Result<> run_loop(LoopParts parts) {
   for (;;) {
     if (auto due = parts.status.due(); due && *due <= Clock::now()) write_status(parts.status);
     auto wait = kForever;
-    for (auto when : {parts.proxy.wake_at(), parts.status.due(), parts.health.due()}) {
+    for (auto when : {parts.proxy.wake_at(), parts.status.due(), parts.health.due(), parts.source.due()}) {
       auto left = until(when);
       if (left != kForever) wait = wait == kForever ? left : std::min(wait, left);
     }
@@ -64,7 +64,7 @@ Result<> run_loop(LoopParts parts) {
     if (::poll(fds, std::size(fds), static_cast<int>(wait.count())) < 0 && errno != EINTR)
       return fail(Error::sys("poll", "events"));
     if (fds[0].revents != 0) break;
-    if (fds[1].revents != 0) {
+    if (auto due = parts.source.due(); fds[1].revents != 0 || (due && *due <= Clock::now())) {
       if (auto read = parts.source.read_events(parts.tracker); !read)
         log::error("source not read", {{"error", read.error().text()}});
     }

@@ -65,7 +65,7 @@ bool is_object_file(std::string_view name) {
   return !name.starts_with('.') && (is_json(name) || name.ends_with(".yaml") || name.ends_with(".yml"));
 }
 
-ObjectFile read_object_file(const Fd& directory, const std::string& path, const std::string& name) {
+ObjectFile read_object_file(const std::string& path, const std::string& name) {
   ObjectFile out;
   auto file = path + "/" + name;
   auto fail_with = [&](Error e) {
@@ -73,8 +73,8 @@ ObjectFile read_object_file(const Fd& directory, const std::string& path, const 
     out.error = std::move(e);
     return std::move(out);
   };
-  auto fd = sys::open_at(directory, name, O_RDONLY);
-  if (!fd) return fail_with(Error::sys("open", file, {}, fd.error().code));
+  auto fd = sys::open(file, O_RDONLY);
+  if (!fd) return fail_with(std::move(fd).error());
   auto text = sys::read_all(*fd, file, kMaxFile);
   if (!text) return fail_with(std::move(text).error());
   auto done = decode_text(*text, file, out);
@@ -82,14 +82,12 @@ ObjectFile read_object_file(const Fd& directory, const std::string& path, const 
   return out;
 }
 
-std::vector<ObjectFile> read_object_files(const Fd& directory, const std::string& path,
-                                          const std::vector<std::string>& names) {
+std::vector<ObjectFile> read_object_files(const std::string& path, const std::vector<std::string>& names) {
   std::vector<ObjectFile> out(names.size());
   std::atomic<std::size_t> next = 0;
   auto work = [&] {
     for (std::size_t begin; (begin = next.fetch_add(kShare)) < names.size();)
-      for (auto i = begin; i < std::min(begin + kShare, names.size()); i++)
-        out[i] = read_object_file(directory, path, names[i]);
+      for (auto i = begin; i < std::min(begin + kShare, names.size()); i++) out[i] = read_object_file(path, names[i]);
   };
   std::jthread helper;
   if (names.size() >= kWorthThreads && std::thread::hardware_concurrency() > 1) helper = std::jthread(work);

@@ -4,7 +4,6 @@
 
 #include <variant>
 
-#include "common/fd.h"
 #include "common/kube/endpoint_slice.h"
 
 namespace podshim::netproxy {
@@ -18,9 +17,8 @@ struct ObjectFile {
 };
 
 bool is_object_file(std::string_view name);  // .json, .yaml, .yml; not hidden
-ObjectFile read_object_file(const Fd& directory, const std::string& path, const std::string& name);
+ObjectFile read_object_file(const std::string& path, const std::string& name);
 // Several at once, on as many threads as there are processors (two at most); in the order of `names`.
-std::vector<ObjectFile> read_object_files(const Fd& directory, const std::string& path,
-                                          const std::vector<std::string>& names);
+std::vector<ObjectFile> read_object_files(const std::string& path, const std::vector<std::string>& names);
 
 }  // namespace podshim::netproxy

@@ -8,6 +8,11 @@
 #include "common/sys/retry.h"
 
 namespace podshim::netproxy {
+namespace {
+
+constexpr auto kAgain = std::chrono::seconds(1);
+
+}  // namespace
 
 Result<SourceDirectory> SourceDirectory::open(std::string path) {
   SourceDirectory out(std::move(path));
@@ -22,8 +27,6 @@ Result<> SourceDirectory::watch() {
   constexpr std::uint32_t kEvents =
       IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
   if (::inotify_add_watch(fd.get(), path_.c_str(), kEvents) < 0) return fail(Error::sys("inotify_add_watch", path_));
-  // After the watch: a directory that is replaced in between is told of.
-  directory_ = TRY(sys::open(path_, O_RDONLY | O_DIRECTORY));
   inotify_ = std::move(fd);
   return {};
 }
@@ -37,14 +40,14 @@ Result<> SourceDirectory::scan(Tracker& tracker) {
       if (!there.contains(name)) gone.push_back(name);
   for (const auto& name : gone) forget(name, tracker);
   std::erase_if(names, [](const std::string& name) { return !is_object_file(name); });
-  auto files = read_object_files(directory_, path_, names);
+  auto files = read_object_files(path_, names);
   for (std::size_t i = 0; i < names.size(); i++) take(names[i], std::move(files[i]), tracker);
   return {};
 }
 
 Result<> SourceDirectory::read_events(Tracker& tracker) {
   alignas(inotify_event) char buffer[65536];
-  bool rescan = false, rewatch = false;
+  bool lost = again_at_.has_value();
   // A file written beside and renamed is told of twice (moved here, and closed under its new name): it is read once.
   std::set<std::string> changed;
   for (;;) {
@@ -54,23 +57,25 @@ Result<> SourceDirectory::read_events(Tracker& tracker) {
     for (char* at = buffer; at < buffer + n;) {
       const auto* event = reinterpret_cast<const inotify_event*>(at);
       at += sizeof(inotify_event) + event->len;
-      if ((event->mask & IN_Q_OVERFLOW) != 0) rescan = true;
-      if ((event->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) rewatch = true;
+      if ((event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) lost = true;
       std::string name = event->len != 0 ? event->name : "";
       if (is_object_file(name)) changed.insert(std::move(name));
     }
   }
-  for (const auto& name : changed) load(name, tracker);  // one that is gone is forgotten there
-  if (rewatch) TRY(watch());
-  if (rescan || rewatch) {
-    log::warn("directory events were lost: reading all of it", {{"source", path_}});
-    return scan(tracker);
+  if (!lost) {
+    for (const auto& name : changed) load(name, tracker);  // one that is gone is forgotten there
+    return {};
   }
+  log::warn("directory events were lost: reading all of it", {{"source", path_}});
+  again_at_ = Clock::now() + kAgain;  // unless it goes well
+  TRY(watch());
+  TRY(scan(tracker));
+  again_at_.reset();
   return {};
 }
 
 void SourceDirectory::load(const std::string& name, Tracker& tracker) {
-  take(name, read_object_file(directory_, path_, name), tracker);
+  take(name, read_object_file(path_, name), tracker);
 }
 
 void SourceDirectory::take(const std::string& name, ObjectFile file, Tracker& tracker) {

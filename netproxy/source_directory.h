@@ -1,6 +1,8 @@
 // source_directory: Services and EndpointSlices from a directory, one object a file (.json, .yaml, .yml), as podlet
 // writes them: by rename. Watched with inotify, so a change is read within milliseconds and an idle directory costs
-// nothing; lost events (overflow) and a directory that was replaced lead to a new scan.
+// nothing; lost events (overflow) and a directory that was replaced, or removed and made anew, lead to a new scan,
+// which is tried each second until it succeeds. Nothing here holds the directory open: the kernel tells of a removal
+// when nobody has it any more (IN_DELETE_SELF, inotify(7)), and would wait for us.
 //
 // A file that cannot be read as an object is logged with file, line and field, and the others go on; what it said
 // before stays. Unknown kinds are passed over with a warning, unknown fields are named in one. Other names (hidden
@@ -10,6 +12,7 @@
 #include <map>
 #include <set>
 
+#include "common/fd.h"
 #include "netproxy/object_file.h"
 #include "netproxy/tracker.h"
 
@@ -22,8 +25,9 @@ class SourceDirectory {
   int fd() const { return inotify_.get(); }
   // Reads the whole directory: new and changed files, and those gone since.
   Result<> scan(Tracker& tracker);
-  // Reads the events that are waiting.
+  // Reads the events that are waiting. To be called when fd() is readable, and when due() has come.
   Result<> read_events(Tracker& tracker);
+  std::optional<Clock::time_point> due() const { return again_at_; }
 
  private:
   enum class Kind { service, slice };
@@ -44,8 +48,8 @@ class SourceDirectory {
   void report_unknown(const std::string& name, const kube::Unknowns& unknowns);
 
   std::string path_;
-  Fd directory_;  // held, so that files are opened without walking the path
   Fd inotify_;
+  std::optional<Clock::time_point> again_at_;    // what is known of the directory is old
   std::map<std::string, Object> files_;          // file -> what it says
   std::map<Object, std::string> owners_;         // and back
   std::map<std::string, Object> doubles_;        // files whose object another file has

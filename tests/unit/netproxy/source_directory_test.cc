@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "common/sys/file.h"
 #include "tests/support/services.h"
@@ -212,6 +213,40 @@ TEST_F(SourceDirectoryTest, ADirectoryMadeAnewIsReadAgain) {
   EXPECT_EQ(events(), Keys{"default/web"}) << "the new one is empty";
   put("b.json", service_text("web", "10.43.0.2"));
   EXPECT_EQ(events(), Keys{"default/web"});
+  testing::internal::GetCapturedStderr();
+  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+}
+
+// As by `rm -rf`: its end is told only when nobody holds it any more.
+TEST_F(SourceDirectoryTest, ADirectoryRemovedAndMadeAnewIsReadAgain) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  events();
+  testing::internal::CaptureStderr();
+  std::filesystem::remove_all(dir);
+  EXPECT_EQ(events(), Keys{"default/web"});
+  std::filesystem::create_directories(dir);
+  put("b.json", service_text("web", "10.43.0.2"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  testing::internal::GetCapturedStderr();
+  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+}
+
+TEST_F(SourceDirectoryTest, AReadingThatFailsIsDueAgain) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  events();
+  EXPECT_FALSE(source->due());
+  testing::internal::CaptureStderr();
+  std::filesystem::remove_all(dir);
+  std::ofstream(dir) << "a file is in the way";
+  EXPECT_FALSE(source->read_events(tracker));
+  ASSERT_TRUE(source->due());
+  std::filesystem::remove(dir);
+  std::filesystem::create_directories(dir);
+  put("b.json", service_text("web", "10.43.0.2"));
+  EXPECT_TRUE(source->read_events(tracker));
+  EXPECT_FALSE(source->due());
   testing::internal::GetCapturedStderr();
   EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
 }
