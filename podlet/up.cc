@@ -26,6 +26,7 @@ namespace {
 constexpr std::uint32_t kWatched =
     IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF;
 constexpr Duration kSettle = std::chrono::milliseconds(20);  // several files written at once are read at once
+constexpr Duration kAgain = std::chrono::seconds(1);         // a directory that is not there is looked for again
 
 // The address that the default route would send from: a connected UDP socket knows it, and no packet is sent.
 std::string default_source() {
@@ -137,6 +138,7 @@ bool wait(const Waits& waits, Duration limit, bool* changed) {
 
 void run_loop(Node& node, const Clock& clock, const Waits& waits, const std::string& directory) {
   std::optional<Time> settle;
+  bool missing = false;
   for (;;) {
     auto next = node.step();
     if (settle) next = std::min(next, *settle);
@@ -146,8 +148,11 @@ void run_loop(Node& node, const Clock& clock, const Waits& waits, const std::str
     if (settle && clock.now() >= *settle) {
       settle.reset();
       // The directory may have been replaced by one of the same name: watching it again costs nothing if not.
-      if (!directory.empty()) ::inotify_add_watch(waits.inotify.get(), directory.c_str(), kWatched);
-      node.rescan();
+      const bool watched =
+          directory.empty() || ::inotify_add_watch(waits.inotify.get(), directory.c_str(), kWatched) >= 0;
+      if (!watched) settle = clock.now() + kAgain;
+      if (watched || !missing) node.rescan();  // of the one that is missing it tells, once
+      missing = !watched;
     }
   }
 }

@@ -315,6 +315,19 @@ TEST_F(PodletPods, BadManifests) {
       << podlet({"get", "pods"}).out;
 }
 
+// Gone for as long as it takes: whatever comes under the name later is read.
+TEST_F(PodletPods, TheDirectoryIsMovedAwayAndMadeAnew) {
+  std::filesystem::rename(manifests(), manifests() + ".old");
+  EXPECT_TRUE(eventually([] { return podlet({"events"}).out.find(manifests() + ": ENOENT") != std::string::npos; }))
+      << podlet({"events"}).out;
+  std::filesystem::create_directories(manifests());
+  write("late.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\ndata: {a: b}\n");
+  const auto there = [] { return podlet({"get", "configmap", "late"}).exit_code == 0; };
+  EXPECT_TRUE(eventually(there)) << podlet({"events"}).out;
+  std::filesystem::remove(manifests() + "/late.yaml");
+  EXPECT_TRUE(eventually([&] { return !there(); }));
+}
+
 TEST_F(PodletPods, NamespaceOfAFile) {
   auto file = node->dir() + "/ns.yaml";
   auto map = [&](const char* meta) {
