@@ -130,9 +130,17 @@ Result<> send_packet_wait(const Fd& socket, std::span<const std::string_view> pa
 
 Result<Packet> receive_packet(const Fd& socket) {
   // The size first: MSG_TRUNC with MSG_PEEK gives it without taking the packet (recv(2)).
-  ssize_t size = retry([&] { return ::recv(socket.get(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT); });
+  const auto waiting = [&] {
+    return retry([&] { return ::recv(socket.get(), nullptr, 0, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT); });
+  };
+  ssize_t size = waiting();
+  // The end can be told before the last packets (net/unix/af_unix.c): the kernel looks into the queue first and at the
+  // other end second, which may have sent and closed in between; and one that closes with packets unread leaves
+  // ECONNRESET, once, before those it sent. Whatever was sent is there at the second look.
+  if (size == 0 || (size < 0 && errno == ECONNRESET)) size = waiting();
   if (size < 0) return fail(Error::sys("recv", "socket"));
   Packet packet;
+  if (size == 0) return packet;  // not one byte is taken: nobody sends packets of none
   packet.bytes.resize(static_cast<std::size_t>(size));
   iovec vector{packet.bytes.data(), packet.bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxPacketFds * sizeof(int))];

@@ -40,7 +40,8 @@ struct Packet {
   std::string bytes;  // empty: the other end is closed
   std::vector<Fd> fds;
 };
-// Never blocks: EAGAIN when nothing waits. A packet of any size is taken whole.
+// Never blocks: EAGAIN when nothing waits. A packet of any size is taken whole. What was sent before the other end was
+// closed comes before the empty packet, however it was closed.
 Result<Packet> receive_packet(const Fd& socket);
 
 }  // namespace podshim::sys
