@@ -75,7 +75,6 @@ void ContainerIo::given() {
   child_in_.reset();
   child_out_.reset();
   child_err_.reset();
-  pty_.slave.reset();
   pty_.instance.reset();
 }
 
@@ -121,6 +120,7 @@ Result<Fd> ContainerIo::input() const {
 
 void ContainerIo::drain() {
   stdin_.reset();
+  pty_.slave.reset();
   for (auto& stream : streams_) {
     if (!stream.fd) continue;
     int waiting = 0;

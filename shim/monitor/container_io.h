@@ -1,9 +1,12 @@
 // ContainerIo: the monitor's ends of one container's stdio, and the log they flow into. The container never waits for
 // the daemon or the disk: pipes are drained whatever becomes of the bytes.
 //
-// open() before the clone; given() closes the child's ends after it. drain() at the end of the main process takes what
-// is there (bounded, so that a grandchild that goes on writing delays no exit); later output is still logged until the
-// last writer is gone or the container is removed. What clients see (attach.h) was logged before.
+// open() before the clone; given() closes the child's ends after it, but for a terminal's slave: a container may close
+// its own and open /dev/console again later, and until drain() that is no end of the terminal (pty(7): the master's
+// read gives EIO while no slave is open, and closing the master hangs the session up). drain() at the end of the main
+// process takes what is there (bounded, so that a grandchild that goes on writing delays no exit); later output is
+// still logged until the last writer is gone or the container is removed. What clients see (attach.h) was logged
+// before.
 #pragma once
 
 #include <array>

@@ -166,6 +166,20 @@ TEST_F(PodTest, TerminalIsControllingAndLoggedAsStdout) {
             "err\r\nstdout F end\n");
 }
 
+// As an init does that opens /dev/console for each of its services.
+TEST_F(PodTest, ATerminalThatNobodyHasOpenIsStillThere) {
+  launch_with_pause();
+  auto id = run({.command = shell("trap 'echo hangup >/dev/console' HUP; echo early; exec </dev/null >/dev/null 2>&1; "
+                                  "while ! test -e /tmp/go; do usleep 5000; done; echo late >/dev/console"),
+                 .stdio = {.tty = true}});
+  ASSERT_TRUE(id) << id.error().text();
+  wait_file(log_path(*id), [](const std::string& t) { return t.find("early") != std::string::npos; });
+  std::this_thread::sleep_for(100ms);  // without its terminal
+  ASSERT_TRUE(sys::write_file(rootfs_ + "/tmp/go", "", 0644));
+  ASSERT_TRUE(events_.wait_exit(*id));
+  EXPECT_EQ(log_of(*id), "stdout F early\r\nstdout F late\r\n");
+}
+
 TEST_F(PodTest, ShortTerminalOutputIsAlwaysWhole) {
   launch_with_pause();
   for (int i = 0; i < 50; i++) {
