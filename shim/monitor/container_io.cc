@@ -5,13 +5,12 @@
 
 #include <algorithm>
 
-#include "common/sys/hangup.h"
 #include "common/sys/retry.h"
+#include "common/sys/terminal.h"
 
 namespace podshim {
 namespace {
 
-constexpr std::size_t kTerminalBuffer = 256 * 1024;
 
 // pipe(2) with the end that the monitor keeps non-blocking; the container's end blocks, as programs expect.
 Result<> make_pipe(Fd* read_end, Fd* write_end, bool keep_read_end) {
@@ -124,10 +123,9 @@ void ContainerIo::drain() {
   for (auto& stream : streams_) {
     if (!stream.fd) continue;
     int waiting = 0;
-    // A pipe says how much it holds. A terminal counts only what its line discipline has taken: allow it all it can
-    // buffer.
+    // A pipe says how much it holds, a terminal not; what is allowed too much is not there.
     if (::ioctl(stream.fd.get(), FIONREAD, &waiting) != 0) waiting = 0;
-    auto left = static_cast<std::size_t>(std::max(waiting, 0)) + kTerminalBuffer;
+    auto left = static_cast<std::size_t>(std::max(waiting, 0)) + sys::kTerminalBuffer;
     while (stream.fd && left > 0) {
       std::size_t taken = pump(stream, left);
       if (taken == 0) break;

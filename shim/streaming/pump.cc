@@ -6,8 +6,8 @@
 #include <array>
 #include <cerrno>
 
-#include "common/sys/hangup.h"
 #include "common/sys/retry.h"
+#include "common/sys/terminal.h"
 #include "shim/streaming/limits.h"
 
 namespace podshim::streaming {
@@ -46,19 +46,23 @@ void Reader::close() {
 }
 
 void Reader::only_what_waits() {
+  if (!fd_.is_open()) return;
   int waiting = 0;
-  if (fd_.is_open()) ::ioctl(fd_.native_handle(), FIONREAD, &waiting);
-  allowance_ = static_cast<std::size_t>(std::max(waiting, 0));
-  if (fd_.is_open() && allowance_ == 0) end(0);
+  ::ioctl(fd_.native_handle(), FIONREAD, &waiting);
+  if (waiting <= 0) return end(0);
+  allowance_ = static_cast<std::size_t>(waiting);
+  if (::isatty(fd_.native_handle()) != 0) allowance_ += sys::kTerminalBuffer;
 }
 
 void Reader::wait() {
   if (!wanted_ || waiting_ || !fd_.is_open()) return;
   waiting_ = true;
-  fd_.async_wait(Descriptor::wait_read, [self = shared_from_this()](const boost::system::error_code& error) {
+  const auto turn = [self = shared_from_this()](const boost::system::error_code& error) {
     self->waiting_ = false;
     if (!error && self->wanted_) self->ready();
-  });
+  };
+  if (allowance_ == kNoLimit) return fd_.async_wait(Descriptor::wait_read, turn);
+  boost::asio::post(fd_.get_executor(), [turn] { turn({}); });  // nothing is waited for any more
 }
 
 void Reader::ready() {
@@ -66,9 +70,9 @@ void Reader::ready() {
     const ssize_t n = sys::read_to_hangup([&] {
       return sys::retry([&] { return ::read(fd_.native_handle(), scratch(), std::min(kPiece, allowance_)); });
     });
-    if (n < 0 && errno == EAGAIN) break;
-    if (n <= 0) return end(n == 0 ? 0 : errno);
-    allowance_ -= allowance_ == SIZE_MAX ? 0 : static_cast<std::size_t>(n);
+    if (n < 0 && errno == EAGAIN && allowance_ == kNoLimit) break;
+    if (n <= 0) return end(n == 0 || errno == EAGAIN ? 0 : errno);
+    allowance_ -= allowance_ == kNoLimit ? 0 : static_cast<std::size_t>(n);
     const auto sink = on_bytes_;  // closing within the call clears ours
     sink({scratch(), static_cast<std::size_t>(n)});
     if (allowance_ == 0 && fd_.is_open()) return end(0);

@@ -36,7 +36,8 @@ class Reader : public std::enable_shared_from_this<Reader> {
   OnBytes on_bytes_;
   OnEnd on_end_;
   bool wanted_ = true, waiting_ = false;
-  std::size_t allowance_ = SIZE_MAX;
+  static constexpr std::size_t kNoLimit = SIZE_MAX;
+  std::size_t allowance_ = kNoLimit;
 };
 
 class Writer : public std::enable_shared_from_this<Writer> {

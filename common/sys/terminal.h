@@ -5,8 +5,13 @@
 #pragma once
 
 #include <cerrno>
+#include <cstddef>
 
 namespace podshim::sys {
+
+// Bytes; more than the kernel keeps of a terminal's output. FIONREAD tells of what the line discipline has taken alone
+// (4,095), and 22,000 can wait.
+inline constexpr std::size_t kTerminalBuffer = 256 << 10;
 
 // As `read`, a call like read(2), but EIO comes only from a terminal whose output is read to its end.
 template <typename Read>

@@ -1,4 +1,4 @@
-#include "common/sys/hangup.h"
+#include "common/sys/terminal.h"
 
 #include <gtest/gtest.h>
 #include <sys/types.h>
@@ -26,20 +26,20 @@ Outcome answered(std::initializer_list<int> answers) {
   return {n, n == -1 ? errno : 0, next == answers.end()};
 }
 
-TEST(Hangup, BytesThatCameWithItAreRead) {
+TEST(TerminalHangup, BytesThatCameWithItAreRead) {
   const auto late = answered({-EIO, 6});
   EXPECT_EQ(late.n, 6);
   EXPECT_TRUE(late.taken);
 }
 
-TEST(Hangup, TwiceIsTheEnd) {
+TEST(TerminalHangup, TwiceIsTheEnd) {
   const auto end = answered({-EIO, -EIO});
   EXPECT_EQ(end.n, -1);
   EXPECT_EQ(end.error, EIO);
   EXPECT_TRUE(end.taken);
 }
 
-TEST(Hangup, NothingElseIsAskedTwice) {
+TEST(TerminalHangup, NothingElseIsAskedTwice) {
   for (const int answer : {5, 0, -EAGAIN, -EBADF}) {
     const auto once = answered({answer});
     EXPECT_EQ(once.n, answer < 0 ? -1 : answer);
