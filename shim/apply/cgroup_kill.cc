@@ -83,7 +83,9 @@ std::string kill_directory(const CgroupPaths& paths) {
   return paths.v1.empty() ? "" : paths.v1.begin()->second;
 }
 
-// Frozen, no pid can be reused and nothing forks away between reading the list and the signal.
+// Frozen, nothing forks away between reading the list and the signal. The kernel freezes a little after the write
+// (cgroup-v2.rst, freezer-subsystem.rst): what forks meanwhile is met in the next round, and for a pid to be somebody
+// else's by then the numbers would have to go round in that time.
 void set_frozen(const CgroupPaths& paths, bool frozen) {
   const std::string dir = kill_directory(paths);
   if (paths.version == CgroupVersion::v2) {
