@@ -13,7 +13,7 @@ using Clock = std::chrono::steady_clock;
 class HangingStart : public RuntimeTest {
  protected:
   void SetUp() override {
-    start_patience = milliseconds(300);
+    start_patience = seconds(30);  // a start that can end is never given up, however late its thread runs
     RuntimeTest::SetUp();
     sandbox = runtime->run_sandbox(pod()).value();
   }
@@ -55,7 +55,7 @@ TEST_F(HangingStart, AStopKillsAllOfThemAtOnce) {
   hang(4);
   const auto begin = Clock::now();
   auto stopped = runtime->stop_sandbox(sandbox.str());
-  EXPECT_LT(Clock::now() - begin, seconds(2));
+  EXPECT_LT(Clock::now() - begin, seconds(10));
   EXPECT_TRUE(stopped) << stopped.error().text();
   expect_undone();
   ASSERT_TRUE(runtime->remove_sandbox(sandbox.str()));
