@@ -1,5 +1,9 @@
 // Pulls: what is asked for and how often, platforms, mirrors, pulls that meet, progress.
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <thread>
 
@@ -188,22 +192,44 @@ TEST_F(Pull, MirrorsInTheirOrder) {
   }
 }
 
+// A piece of the layer comes only once the one before was seen, so that nobody has to be quick.
 TEST_F(Pull, ProgressIsSeen) {
-  registry->twist([](const Asked& asked, Answer& answer) {
-    if (asked.is_blob()) answer.pause_ms = 50, answer.piece = 500'000;
+  struct Watch {
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::uint64_t most = 0;
+    bool in_time = true;
+  };
+  auto watch = std::make_shared<Watch>();  // the registry's threads may outlive this test's body
+  registry->twist([watch](const Asked& asked, Answer& answer) {
+    if (!asked.is_blob() || answer.body.size() < 1'000'000) return;
+    answer.piece = 500'000;
+    answer.before_piece = [watch](std::size_t sent) {
+      std::unique_lock lock(watch->mutex);
+      const auto seen = [&] { return watch->most >= sent; };
+      watch->in_time = watch->in_time && watch->changed.wait_for(lock, std::chrono::seconds(20), seen);
+    };
   });
   auto store = open(own());
   std::vector<std::uint64_t> seen;
-  std::thread puller([&] { EXPECT_TRUE(store->pull({.reference = name()})); });
-  for (int i = 0; i < 200; i++) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  std::atomic<bool> done = false;
+  std::thread puller([&] {
+    EXPECT_TRUE(store->pull({.reference = name()}));
+    done = true;
+  });
+  for (; !done; std::this_thread::sleep_for(std::chrono::milliseconds(5))) {
     auto pulls = store->pulls();
     if (pulls.empty() || pulls.front().layers.empty()) continue;
     EXPECT_EQ(pulls.front().reference, name());
-    ASSERT_EQ(pulls.front().layers.size(), 3u);
+    EXPECT_EQ(pulls.front().layers.size(), 3u);
+    if (pulls.front().layers.size() != 3) break;
     seen.push_back(pulls.front().layers[1].fetched);
+    std::lock_guard lock(watch->mutex);
+    watch->most = std::max(watch->most, seen.back());
+    watch->changed.notify_all();
   }
   puller.join();
+  EXPECT_TRUE(watch->in_time) << "what was sent was never seen";
   EXPECT_TRUE(std::is_sorted(seen.begin(), seen.end()));
   EXPECT_GT(std::set<std::uint64_t>(seen.begin(), seen.end()).size(), 3u);
   EXPECT_TRUE(store->pulls().empty());

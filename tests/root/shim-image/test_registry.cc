@@ -200,10 +200,13 @@ bool TestRegistry::send(int fd, const Asked& asked, const Answer& answer) {
   if (!write_all(fd, "HTTP/1.1 " + std::to_string(status) + " X\r\n" + head + "\r\n")) return false;
   if (asked.method == "HEAD") return true;
   std::string_view rest = body.substr(0, answer.cut);
-  while (!rest.empty()) {
+  for (std::size_t sent = 0; !rest.empty();) {
+    if (answer.before_piece) answer.before_piece(sent);
     if (answer.pause_ms > 0) std::this_thread::sleep_for(std::chrono::milliseconds(answer.pause_ms));
     if (!write_all(fd, rest.substr(0, answer.piece))) return false;
-    rest.remove_prefix(std::min(answer.piece, rest.size()));
+    const std::size_t size = std::min(answer.piece, rest.size());
+    rest.remove_prefix(size);
+    sent += size;
   }
   return length == static_cast<long>(body.size()) && answer.cut >= body.size();
 }

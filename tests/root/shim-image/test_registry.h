@@ -36,7 +36,8 @@ struct Answer {
   std::size_t cut = SIZE_MAX;  // close after so many bytes of the body
   int pause_ms = 0;            // before each `piece` of the body
   std::size_t piece = SIZE_MAX;
-  bool ranges = true;  // honour Range
+  std::function<void(std::size_t sent)> before_piece;  // may wait; bytes of this answer's body that were sent so far
+  bool ranges = true;                                  // honour Range
 };
 
 class TestRegistry {
