@@ -45,6 +45,11 @@ FrozenVolume::~FrozenVolume() {
   ::rmdir(path_.c_str());
 }
 
+bool FrozenVolume::waited_for() const {
+  pollfd request{.fd = device_.get(), .events = POLLIN, .revents = 0};
+  return frozen_ && ::poll(&request, 1, 0) == 1 && (request.revents & POLLIN) != 0;
+}
+
 void FrozenVolume::end() {
   stop_ = true;
   const std::uint64_t one = 1;

@@ -24,6 +24,7 @@ class FrozenVolume {
   void freeze() { frozen_ = true; }
   void freeze_after(int lookups) { lookups_ = lookups; }  // > 0: so many are answered before
   bool frozen() const { return frozen_; }
+  bool waited_for() const;  // frozen, and a request is unread: somebody hangs there
   // Requests are read and not answered: who waits cannot even be killed.
   void swallow() { swallowing_ = true; }
   int swallowed() const { return swallowed_; }

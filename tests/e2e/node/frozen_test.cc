@@ -42,9 +42,11 @@ class Frozen : public NodeSuite {
     EXPECT_EQ(status.error_code(), code) << status.error_message();
     EXPECT_NE(status.error_message().find(what + " " + path), std::string::npos) << status.error_message();
   }
-  static bool wait_frozen(const FrozenVolume& volume) {
-    for (int i = 0; i < 4000 && !volume.frozen(); i++) std::this_thread::sleep_for(milliseconds(5));
-    return volume.frozen();
+  // After the daemon's look, which was answered, the container's child comes and hangs.
+  static void wait_hanging(const FrozenVolume& volume) {
+    for (int i = 0; i < 4000 && !volume.waited_for(); i++) std::this_thread::sleep_for(milliseconds(5));
+    ASSERT_TRUE(volume.frozen()) << "the daemon did not look";
+    ASSERT_TRUE(volume.waited_for()) << "the child did not come there";
   }
   // Waits for a line of the daemon's log that has all the words.
   bool logged(const std::vector<std::string>& words, seconds patience) {
@@ -207,8 +209,7 @@ TEST_F(Frozen, AStopDoesNotWaitForStartsThatHang) {
   }
   std::vector<std::future<grpc::Status>> starts;
   for (const auto& id : ids) starts.push_back(starting(id));
-  for (const auto& volume : volumes) ASSERT_TRUE(wait_frozen(*volume)) << "the daemon did not look";
-  std::this_thread::sleep_for(milliseconds(500));
+  for (const auto& volume : volumes) ASSERT_NO_FATAL_FAILURE(wait_hanging(*volume));
   const auto begin = Clock::now();
   auto stopped = node->cri().stop_sandbox(pod.id);
   const auto took = std::chrono::duration<double>(Clock::now() - begin).count();
@@ -274,8 +275,7 @@ TEST_F(Frozen, AStartThatHangsDoesNotOutliveItsDaemon) {
   const auto id = create(pod, on_volume("c", volume));
   volume.freeze_after(1);  // the daemon's look
   auto hanging = starting(id);
-  ASSERT_TRUE(wait_frozen(volume)) << "the daemon did not look";
-  std::this_thread::sleep_for(milliseconds(500));
+  ASSERT_NO_FATAL_FAILURE(wait_hanging(volume));
   node->stop_daemon(SIGKILL);
   EXPECT_FALSE(hanging.get().ok());
   ASSERT_TRUE(node->start_daemon()) << node->log();
