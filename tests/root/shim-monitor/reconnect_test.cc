@@ -54,17 +54,23 @@ class ReconnectTest : public PodTest {
   }
 };
 
+// A hundred lines for the first daemon's clients, two hundred for the second's: each once they are attached.
 TEST_F(ReconnectTest, ADaemonThatDiesWithClientsAttachedChangesNothing) {
+  const std::string first = "/tmp/first", second = "/tmp/second";
+  const auto wait_for = [](const std::string& file) { return "while ! test -e " + file + "; do usleep 5000; done; "; };
+  const auto print = [](int end) {
+    return "while test $i -lt " + std::to_string(end) + "; do echo line $i; i=$((i+1)); usleep 1000; done; ";
+  };
   std::vector<std::unique_ptr<Client>> clients;  // they die with the first daemon
   first_daemon([&] {
-    auto id = the_container("i=0; while test $i -lt 300; do echo line $i; i=$((i+1)); usleep 1000; done; cat; exit 9",
+    auto id = the_container("i=0; " + wait_for(first) + print(100) + wait_for(second) + print(300) + "cat; exit 9",
                             {.stdio = {.stdin_open = true}});
     bool all = !id.empty();
     for (std::size_t i = 0; i < kMaxAttachments; i++) {
       clients.push_back(std::make_unique<Client>(*monitor_, id, AttachWish{.in = true, .out = true, .err = true}));
       all = all && clients.back()->attached;
     }
-    return all && !clients.back()->read_out("\n").empty();
+    return all && sys::write_file(rootfs_ + first, "", 0644) && !clients.back()->read_out("\n").empty();
   });
   auto id = known_id();
   reconnect();
@@ -72,7 +78,8 @@ TEST_F(ReconnectTest, ADaemonThatDiesWithClientsAttachedChangesNothing) {
     clients.push_back(std::make_unique<Client>(*monitor_, id, AttachWish{.out = true}));
     EXPECT_TRUE(clients.back()->attached) << "the room of those who died is free";
   }
-  wait_file(log_path(id), [](const std::string& t) { return t.find("line 299\n") != std::string::npos; });
+  ASSERT_TRUE(sys::write_file(rootfs_ + second, "", 0644));
+  wait_file(log_path(id), [](const std::string& t) { return t.find("line 299\n") != std::string::npos; }, 60s);
   EXPECT_FALSE(events_.wait_exit(id, 100ms)) << "its stdin is open still";
   ASSERT_TRUE(monitor_->close_stdin(id));
   auto exit = events_.wait_exit(id);
