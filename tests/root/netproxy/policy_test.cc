@@ -10,6 +10,8 @@
 namespace podshim::test {
 namespace {
 
+constexpr const char* kNoAnswer = "exit 28";
+
 class PolicyTest : public NetTest {
  protected:
   void SetUp() override {
@@ -21,11 +23,24 @@ class PolicyTest : public NetTest {
     for (const std::string address : {"10.42.0.2", "2001:db8:42::2"})
       for (int i = 0; i < 30 && tcp_from("client", address, 8080).error != 0; i++) continue;
   }
-  // What curl prints in a namespace: "<endpoint> <whom it saw>", or "exit <its code>": 7 refused, 28 no answer.
-  std::string curl(const std::string& from, const std::string& url, const std::string& options = "") {
-    auto command = "curl -sS -g -m 1 " + options + " http://" + url + "/";
+  // What curl prints in a namespace: "<endpoint> <whom it saw>", or "exit <its code>": 7 refused, 28 no answer. It
+  // waits so long that a busy node answers; `unanswered` is for those that nobody answers.
+  std::string curl(const std::string& from, const std::string& url, const std::string& options = "", int seconds = 5) {
+    auto command = "curl -sS -g -m " + std::to_string(seconds) + " " + options + " http://" + url + "/";
     auto out = sh(from.empty() ? command : "ip netns exec " + from + " " + command);
     return out.code == 0 ? out.text : "exit " + std::to_string(out.code);
+  }
+  std::string unanswered(const std::string& from, const std::string& url, const std::string& options = "") {
+    return curl(from, url, options, 1);
+  }
+  // Again until it prints `want`, for 20 s: the last it printed.
+  std::string curl_until(const std::string& want, const std::string& from, const std::string& url,
+                         const std::string& options = "") {
+    const auto end = SteadyClock::now() + std::chrono::seconds(20);
+    std::string got;
+    do got = want == kNoAnswer ? unanswered(from, url, options) : curl(from, url, options);
+    while (got != want && SteadyClock::now() < end);
+    return got;
   }
   std::vector<std::string> backends;
 };
@@ -90,8 +105,8 @@ TEST_F(PolicyTest, ANodeWithoutALocalEndpointDropsWhatComesFromOutside) {
          "ip netns exec nodeb nft 'add rule inet seen forward counter'");
   pods.push_back("nodeb");
   ASSERT_EQ(made.code, 0) << made.text;
-  EXPECT_EQ(curl("out", "203.0.113.10"), "exit 28") << "dropped: neither refused nor answered";
-  EXPECT_EQ(curl("out", "198.51.100.2:30080"), "exit 28");
+  EXPECT_EQ(unanswered("out", "203.0.113.10"), kNoAnswer) << "dropped: neither refused nor answered";
+  EXPECT_EQ(unanswered("out", "198.51.100.2:30080"), kNoAnswer);
   auto seen = sh("ip netns exec nodeb nft list chain inet seen forward");
   EXPECT_NE(seen.text.find("counter packets 0 bytes 0"), std::string::npos) << "forwarded: " << seen.text;
   EXPECT_EQ(curl("out", "198.51.100.2:30081").substr(0, 3), "b0 ") << "under Cluster it goes to the other node";
@@ -119,7 +134,7 @@ TEST_F(PolicyTest, AClientFromOutsideReachesAClusterAddressThroughThisNode) {
   ASSERT_EQ(cut.code, 0) << cut.text;
   start_proxy();
   wait_endpoints("web", {backends[0]});
-  EXPECT_EQ(curl("out", "10.42.0.2:8080"), "exit 28") << "no way back to it: the test would show nothing";
+  EXPECT_EQ(unanswered("out", "10.42.0.2:8080"), kNoAnswer) << "no way back to it: the test would show nothing";
   EXPECT_EQ(curl("out", "10.43.0.1"), "b0 10.42.0.1");
   EXPECT_EQ(curl("out", "[2001:db8:43::1]"), "b0 2001:db8:42::1");
   EXPECT_EQ(curl("client", "10.43.0.1"), "b0 10.42.0.100") << "a Pod keeps its address";
@@ -147,7 +162,7 @@ TEST_F(PolicyTest, OnlyThisNodesEndpointsServeUnderLocal) {
   EXPECT_EQ(outside, (std::map<std::string, int>{{"b0", 20}}));
   EXPECT_EQ(pod.size(), 2U) << "a Pod uses all";
   EXPECT_EQ(inner, (std::map<std::string, int>{{"b0", 20}})) << "internalTrafficPolicy";
-  EXPECT_EQ(curl("client", "10.43.0.3"), "exit 28") << "none here: dropped";
+  EXPECT_EQ(unanswered("client", "10.43.0.3"), kNoAnswer) << "none here: dropped";
   EXPECT_EQ(curl("client", "203.0.113.30"), "b1 10.42.0.100") << "the policy is of the cluster address alone";
 }
 
@@ -228,22 +243,20 @@ TEST_F(PolicyTest, SourceRangesAreOfTheirOwnAddressAndPort) {
   wait_endpoints("web", {backends[0]});
   wait_endpoints("open", {backends[0]});
   EXPECT_EQ(curl("out", "203.0.113.10"), "b0 10.42.0.1");
-  EXPECT_EQ(curl("out", "203.0.113.10", "--interface 192.0.2.101"), "exit 28") << "dropped";
+  EXPECT_EQ(unanswered("out", "203.0.113.10", "--interface 192.0.2.101"), kNoAnswer) << "dropped";
   EXPECT_EQ(curl("out", "203.0.113.10:81", "--interface 192.0.2.101"), "b0 10.42.0.1") << "the other Service's port";
   EXPECT_EQ(curl("out", "192.0.2.1:30080", "--interface 192.0.2.101"), "b0 10.42.0.1") << "not of node ports";
   EXPECT_EQ(curl("client", "203.0.113.10"), "b0 10.42.0.100");
-  EXPECT_EQ(curl("b1", "203.0.113.10"), "exit 28") << "a Pod outside the ranges";
-  EXPECT_EQ(curl("", "203.0.113.10"), "exit 28") << "this node too";
+  EXPECT_EQ(unanswered("b1", "203.0.113.10"), kNoAnswer) << "a Pod outside the ranges";
+  EXPECT_EQ(unanswered("", "203.0.113.10"), kNoAnswer) << "this node too";
   EXPECT_EQ(curl("b1", "10.43.0.1"), "b0 10.42.0.3") << "the cluster address is open";
   // Changed while it runs, and taken away.
   write_service({.node_port = 30080, .load_balancer = {"203.0.113.10"}, .ranges = {"192.0.2.101/32"}});
   auto until = [&](const std::string& options, const std::string& want) {
-    std::string got;
-    for (int i = 0; i < 10 && got != want; i++) got = curl("out", "203.0.113.10", options);
-    return got;
+    return curl_until(want, "out", "203.0.113.10", options);
   };
   EXPECT_EQ(until("--interface 192.0.2.101", "b0 10.42.0.1"), "b0 10.42.0.1");
-  EXPECT_EQ(until("--interface 192.0.2.100", "exit 28"), "exit 28");
+  EXPECT_EQ(until("--interface 192.0.2.100", kNoAnswer), kNoAnswer);
   write_service({.node_port = 30080, .load_balancer = {"203.0.113.10"}});
   EXPECT_EQ(until("--interface 192.0.2.100", "b0 10.42.0.1"), "b0 10.42.0.1");
 }
@@ -275,9 +288,7 @@ TEST_F(PolicyTest, DualStackIsServedOverIPv6) {
   EXPECT_EQ(curl("", "[2001:db8:43::1]").substr(0, 3), "b1 ");
   // A front comes and goes in this family too.
   write_slice("web", {"2001:db8:42::2"});
-  std::string got;
-  for (int i = 0; i < 50 && got != "b0 2001:db8:42::100"; i++) got = curl("client", "[2001:db8:43::1]");
-  EXPECT_EQ(got, "b0 2001:db8:42::100");
+  EXPECT_EQ(curl_until("b0 2001:db8:42::100", "client", "[2001:db8:43::1]"), "b0 2001:db8:42::100");
 }
 
 }  // namespace
