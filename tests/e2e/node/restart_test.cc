@@ -103,12 +103,6 @@ TEST_F(Restart, SecondDaemonOnTheSameRootFailsAtOnce) {
 TEST_F(Restart, BadRecordsAreSetAsideAndNamed) {
   auto pod = run_pod();
   node->stop_daemon(SIGTERM);
-  auto broken = node->dir() + "/root/sandboxes/" + std::string(64, 'a');
-  auto zeroed = node->dir() + "/root/containers/" + std::string(64, 'b');
-  ASSERT_TRUE(sys::make_dirs(broken));
-  ASSERT_TRUE(sys::make_dirs(zeroed));
-  std::ofstream(broken + "/record.json") << "{\"version\": 1, \"id\": \"" << std::string(64, 'a');
-  std::ofstream(zeroed + "/record.json") << std::string(4096, '\0');
   // The live Pod's record once more under another id, and as a whole record of that id.
   const auto live = sys::read_file(node->dir() + "/root/sandboxes/" + pod.id + "/record.json").value();
   auto renamed = live;
@@ -119,13 +113,26 @@ TEST_F(Restart, BadRecordsAreSetAsideAndNamed) {
   const auto age = renamed.find(created);
   ASSERT_NE(age, std::string::npos) << renamed;
   renamed.replace(age + created.size(), 1, "6");
-  for (const auto& [id, text] : {std::pair(std::string(64, 'c'), renamed), {std::string(64, 'd'), live}}) {
-    ASSERT_TRUE(sys::make_dirs(node->dir() + "/root/sandboxes/" + id));
-    std::ofstream(node->dir() + "/root/sandboxes/" + id + "/record.json") << text;
+  const std::string sandboxes = node->dir() + "/root/sandboxes/", containers = node->dir() + "/root/containers/";
+  const std::pair<std::string, std::string> records[] = {
+      {sandboxes + std::string(64, 'a'), "{\"version\": 1, \"id\": \"" + std::string(64, 'a')},
+      {containers + std::string(64, 'b'), std::string(4096, '\0')},
+      {sandboxes + std::string(64, 'c'), renamed},
+      {sandboxes + std::string(64, 'd'), live}};
+  // A busy machine may cost one start its second, not each of three. Bad records are set aside: they are made anew.
+  const auto limit = std::chrono::seconds(1) * slowness();
+  auto took = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 3 && took >= limit; i++) {
+    if (i > 0) node->stop_daemon(SIGTERM);
+    for (const auto& [path, text] : records) {
+      ASSERT_TRUE(sys::make_dirs(path));
+      std::ofstream(path + "/record.json") << text;
+    }
+    const auto begin = std::chrono::steady_clock::now();
+    ASSERT_TRUE(node->start_daemon()) << node->log();
+    took = std::min(took, std::chrono::steady_clock::now() - begin);
   }
-  const auto begin = std::chrono::steady_clock::now();
-  ASSERT_TRUE(node->start_daemon()) << node->log();
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1) * slowness());
+  EXPECT_LT(took, limit);
   EXPECT_EQ(node->cri().sandbox_status(pod.id).state(), cri::SANDBOX_READY);
   auto status = node->run({program("podshim"), "--config", node->config_file(), "status"});
   EXPECT_EQ(status.exit_code, 0) << status.err;
