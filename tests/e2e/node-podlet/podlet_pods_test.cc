@@ -94,11 +94,12 @@ TEST_F(PodletPods, LivenessRestartsExecProbe) {
 }
 
 // The daemon is away for longer than failureThreshold times periodSeconds: nobody knows how the container is, so it is
-// neither killed nor taken out of its Service.
+// neither killed nor taken out of its Service. The timeout is that of a busy node: a call to a daemon that is away
+// fails at once, which "errored" tells.
 TEST_F(PodletPods, ADaemonThatIsAwayFailsNoProbe) {
   auto probe = [](const char* kind) {
     return "    " + std::string(kind) +
-           ": {exec: {command: [cat, /proc/version]}, periodSeconds: 1, failureThreshold: 2}\n";
+           ": {exec: {command: [cat, /proc/version]}, periodSeconds: 1, timeoutSeconds: 10, failureThreshold: 2}\n";
   };
   auto service =
       "---\napiVersion: v1\nkind: Service\nmetadata: {name: well}\nspec: {selector: {app: well}, ports: "
