@@ -145,11 +145,18 @@ Result<Packet> receive_packet(const Fd& socket) {
   iovec vector{packet.bytes.data(), packet.bytes.size()};
   alignas(cmsghdr) char control[CMSG_SPACE(kMaxPacketFds * sizeof(int))];
   msghdr message{};
-  message.msg_iov = &vector;
-  message.msg_iovlen = 1;
-  message.msg_control = control;
-  message.msg_controllen = sizeof control;
-  ssize_t n = retry([&] { return ::recvmsg(socket.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  const auto take = [&] {
+    message = {.msg_name = nullptr,
+               .msg_namelen = 0,
+               .msg_iov = &vector,
+               .msg_iovlen = 1,
+               .msg_control = control,
+               .msg_controllen = sizeof control,
+               .msg_flags = 0};
+    return retry([&] { return ::recvmsg(socket.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC); });
+  };
+  ssize_t n = take();
+  if (n < 0 && errno == ECONNRESET) n = take();
   if (n < 0) return fail(Error::sys("recvmsg", "socket"));
   take_fds(message, packet.fds);
   packet.bytes.resize(static_cast<std::size_t>(n));
