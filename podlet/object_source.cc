@@ -55,6 +55,7 @@ bool ObjectSource::scan_directory(const std::string& path, Report& report) {
     if (auto text = names.error().text(); text != last_error_) report.errors.push_back(last_error_ = text);
     return false;
   }
+  if (path == directory_) last_error_.clear();
   std::set<std::string> present;
   for (const auto& name : *names) {
     if (!is_manifest(name)) continue;

@@ -150,9 +150,10 @@ void run_loop(Node& node, const Clock& clock, const Waits& waits, const std::str
       // The directory may have been replaced by one of the same name: watching it again costs nothing if not.
       const bool watched =
           directory.empty() || ::inotify_add_watch(waits.inotify.get(), directory.c_str(), kWatched) >= 0;
+      const bool gone = !watched && errno == ENOENT;
       if (!watched) settle = clock.now() + kAgain;
-      if (watched || !missing) node.rescan();  // of the one that is missing it tells, once
-      missing = !watched;
+      if (!gone || !missing) node.rescan();  // of the one that is missing it tells, once
+      missing = gone;
     }
   }
 }
