@@ -49,6 +49,7 @@ Result<Fd> stop_signals() {
 }
 
 Result<> run_loop(LoopParts parts) {
+  std::string source_error;  // told once
   for (;;) {
     if (auto due = parts.status.due(); due && *due <= Clock::now()) write_status(parts.status);
     auto wait = kForever;
@@ -65,8 +66,10 @@ Result<> run_loop(LoopParts parts) {
       return fail(Error::sys("poll", "events"));
     if (fds[0].revents != 0) break;
     if (auto due = parts.source.due(); fds[1].revents != 0 || (due && *due <= Clock::now())) {
-      if (auto read = parts.source.read_events(parts.tracker); !read)
-        log::error("source not read", {{"error", read.error().text()}});
+      auto read = parts.source.read_events(parts.tracker);
+      auto error = read ? "" : read.error().text();
+      if (!read && error != source_error) log::error("source not read", {{"error", error}});
+      source_error = std::move(error);
     }
     if (fds[2].revents != 0) on_notification(parts);
     parts.proxy.sync(Clock::now());

@@ -3,6 +3,8 @@
 #include <sys/inotify.h>
 #include <unistd.h>
 
+#include <utility>
+
 #include "common/log.h"
 #include "common/sys/file.h"
 #include "common/sys/retry.h"
@@ -16,19 +18,21 @@ constexpr auto kAgain = std::chrono::seconds(1);
 
 Result<SourceDirectory> SourceDirectory::open(std::string path) {
   SourceDirectory out(std::move(path));
+  TRY(sys::make_dirs(out.path_));
+  out.inotify_ = Fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  if (!out.inotify_) return fail(Error::sys("inotify_init1", out.path_));
   TRY(out.watch());
   return out;
 }
 
-Result<> SourceDirectory::watch() {
-  TRY(sys::make_dirs(path_));
-  Fd fd(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  if (!fd) return fail(Error::sys("inotify_init1", path_));
+Result<bool> SourceDirectory::watch() {
   constexpr std::uint32_t kEvents =
       IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
-  if (::inotify_add_watch(fd.get(), path_.c_str(), kEvents) < 0) return fail(Error::sys("inotify_add_watch", path_));
-  inotify_ = std::move(fd);
-  return {};
+  const int now = ::inotify_add_watch(inotify_.get(), path_.c_str(), kEvents);
+  if (now < 0) return fail(Error::sys("inotify_add_watch", path_));
+  const int before = std::exchange(watch_, now);
+  if (before >= 0 && before != now) ::inotify_rm_watch(inotify_.get(), before);  // EINVAL: it went with its directory
+  return before != now;
 }
 
 Result<> SourceDirectory::scan(Tracker& tracker) {
@@ -57,19 +61,22 @@ Result<> SourceDirectory::read_events(Tracker& tracker) {
     for (char* at = buffer; at < buffer + n;) {
       const auto* event = reinterpret_cast<const inotify_event*>(at);
       at += sizeof(inotify_event) + event->len;
-      if ((event->mask & (IN_Q_OVERFLOW | IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED)) != 0) lost = true;
+      if ((event->mask & IN_Q_OVERFLOW) != 0) lost = true;
+      if (event->wd != watch_) continue;  // of the one before
+      if ((event->mask & IN_MOVE_SELF) != 0) ::inotify_rm_watch(inotify_.get(), watch_);
+      if ((event->mask & (IN_MOVE_SELF | IN_IGNORED)) != 0) watch_ = -1;
       std::string name = event->len != 0 ? event->name : "";
       if (is_object_file(name)) changed.insert(std::move(name));
     }
   }
-  if (!lost) {
-    for (const auto& name : changed) load(name, tracker);  // one that is gone is forgotten there
-    return {};
-  }
-  log::warn("directory events were lost: reading all of it", {{"source", path_}});
+  for (const auto& name : changed) load(name, tracker);  // one that is gone is forgotten there
+  // Under the name there may be another directory by now; of the old one's end nobody tells while somebody has it open.
+  const auto is_new = watch();
+  if (is_new && !*is_new && !lost) return {};
+  if (!again_at_) log::warn("directory events were lost: reading all of it", {{"source", path_}});
   again_at_ = Clock::now() + kAgain;  // unless it goes well
-  TRY(watch());
   TRY(scan(tracker));
+  TRY(is_new);
   again_at_.reset();
   return {};
 }

@@ -1,12 +1,13 @@
 // source_directory: Services and EndpointSlices from a directory, one object a file (.json, .yaml, .yml), as podlet
 // writes them: by rename. Watched with inotify, so a change is read within milliseconds and an idle directory costs
 // nothing; lost events (overflow) and a directory that was replaced, or removed and made anew, lead to a new scan,
-// which is tried each second until it succeeds. Nothing here holds the directory open: the kernel tells of a removal
-// when nobody has it any more (IN_DELETE_SELF, inotify(7)), and would wait for us.
+// which is tried each second until it succeeds: while there is no directory, what it said last stays, but for the files
+// whose removal was told. Nothing here holds the directory open: the kernel tells of its removal when nobody has it any
+// more (IN_DELETE_SELF, inotify(7)), and would wait for us.
 //
 // A file that cannot be read as an object is logged with file, line and field, and the others go on; what it said
 // before stays. Unknown kinds are passed over with a warning, unknown fields are named in one. Other names (hidden
-// files, temporary ones) are not read. Makes the directory when there is none. One thread.
+// files, temporary ones) are not read. open() makes the directory when there is none. One thread.
 #pragma once
 
 #include <map>
@@ -38,7 +39,7 @@ class SourceDirectory {
   };
 
   explicit SourceDirectory(std::string path) : path_(std::move(path)) {}
-  Result<> watch();
+  Result<bool> watch();  // true: the path leads to another directory than before
   void load(const std::string& name, Tracker& tracker);
   void take(const std::string& name, ObjectFile file, Tracker& tracker);
   // The file now says this object; no: another file has it already.
@@ -49,6 +50,7 @@ class SourceDirectory {
 
   std::string path_;
   Fd inotify_;
+  int watch_ = -1;
   std::optional<Clock::time_point> again_at_;    // what is known of the directory is old
   std::map<std::string, Object> files_;          // file -> what it says
   std::map<Object, std::string> owners_;         // and back

@@ -1,6 +1,7 @@
 // The directory as podlet and people write it: by rename, in place, broken, twice, gone.
 #include "netproxy/source_directory.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <unistd.h>
@@ -51,6 +52,13 @@ class SourceDirectoryTest : public testing::Test {
     pollfd fd{source->fd(), POLLIN, 0};
     EXPECT_EQ(::poll(&fd, 1, 1000), 1) << "no event";
     EXPECT_TRUE(source->read_events(tracker));
+    std::vector<std::string> out;
+    for (const auto& p : tracker.take_pending()) out.push_back(p.key);
+    return out;
+  }
+  // The same of events that lead to a directory that is not there.
+  std::vector<std::string> failing_events() {
+    EXPECT_FALSE(source->read_events(tracker));
     std::vector<std::string> out;
     for (const auto& p : tracker.take_pending()) out.push_back(p.key);
     return out;
@@ -210,10 +218,16 @@ TEST_F(SourceDirectoryTest, ADirectoryMadeAnewIsReadAgain) {
   events();
   testing::internal::CaptureStderr();
   std::filesystem::rename(dir, dir + ".old");
-  EXPECT_EQ(events(), Keys{"default/web"}) << "the new one is empty";
+  EXPECT_EQ(failing_events(), Keys{}) << "what it said last";
+  ASSERT_TRUE(source->due());
+  EXPECT_EQ(failing_events(), Keys{});
+  EXPECT_FALSE(std::filesystem::exists(dir)) << "who replaces it finds its place free";
+  std::filesystem::create_directory(dir);
   put("b.json", service_text("web", "10.43.0.2"));
-  EXPECT_EQ(events(), Keys{"default/web"});
+  EXPECT_TRUE(source->read_events(tracker));
+  EXPECT_FALSE(source->due());
   testing::internal::GetCapturedStderr();
+  ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
   EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
 }
 
@@ -224,11 +238,33 @@ TEST_F(SourceDirectoryTest, ADirectoryRemovedAndMadeAnewIsReadAgain) {
   events();
   testing::internal::CaptureStderr();
   std::filesystem::remove_all(dir);
-  EXPECT_EQ(events(), Keys{"default/web"});
-  std::filesystem::create_directories(dir);
+  EXPECT_EQ(failing_events(), Keys{"default/web"});
+  ASSERT_TRUE(source->due());
+  std::filesystem::create_directory(dir);
+  EXPECT_TRUE(source->read_events(tracker));
+  EXPECT_FALSE(source->due());
   put("b.json", service_text("web", "10.43.0.2"));
   EXPECT_EQ(events(), Keys{"default/web"});
   testing::internal::GetCapturedStderr();
+  ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
+  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+}
+
+// A shell that stands in it keeps the end of the old one from being told.
+TEST_F(SourceDirectoryTest, ADirectoryThatSomebodyHasOpenIsMadeAnew) {
+  open();
+  put("a.json", service_text("web", "10.43.0.1"));
+  events();
+  testing::internal::CaptureStderr();
+  const auto held = sys::open(dir, O_RDONLY | O_DIRECTORY);
+  ASSERT_TRUE(held);
+  std::filesystem::remove_all(dir);
+  std::filesystem::create_directory(dir);
+  EXPECT_EQ(events(), Keys{"default/web"}) << "the file that went";
+  put("b.json", service_text("web", "10.43.0.2"));
+  EXPECT_EQ(events(), Keys{"default/web"});
+  testing::internal::GetCapturedStderr();
+  ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
   EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
 }
 
