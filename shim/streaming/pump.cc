@@ -49,9 +49,10 @@ void Reader::only_what_waits() {
   if (!fd_.is_open()) return;
   int waiting = 0;
   ::ioctl(fd_.native_handle(), FIONREAD, &waiting);
-  if (waiting <= 0) return end(0);
-  allowance_ = static_cast<std::size_t>(waiting);
-  if (::isatty(fd_.native_handle()) != 0) allowance_ += sys::kTerminalBuffer;
+  const bool terminal = ::isatty(fd_.native_handle()) != 0;  // it may say 0, and have more on its way to the reader
+  if (waiting <= 0 && !terminal) return end(0);
+  allowance_ = static_cast<std::size_t>(std::max(waiting, 0)) + (terminal ? sys::kTerminalBuffer : 0);
+  fd_.cancel();  // who waits for more is told now
 }
 
 void Reader::wait() {
@@ -59,7 +60,7 @@ void Reader::wait() {
   waiting_ = true;
   const auto turn = [self = shared_from_this()](const boost::system::error_code& error) {
     self->waiting_ = false;
-    if (!error && self->wanted_) self->ready();
+    if (self->wanted_ && (!error || self->allowance_ != kNoLimit)) self->ready();
   };
   if (allowance_ == kNoLimit) return fd_.async_wait(Descriptor::wait_read, turn);
   boost::asio::post(fd_.get_executor(), [turn] { turn({}); });  // nothing is waited for any more
