@@ -4,13 +4,13 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "common/sys/retry.h"
 #include "common/sys/terminal.h"
 
 namespace podshim {
 namespace {
-
 
 // pipe(2) with the end that the monitor keeps non-blocking; the container's end blocks, as programs expect.
 Result<> make_pipe(Fd* read_end, Fd* write_end, bool keep_read_end) {
@@ -74,6 +74,7 @@ void ContainerIo::given() {
   child_in_.reset();
   child_out_.reset();
   child_err_.reset();
+  pty_.slave.reset();
   pty_.instance.reset();
 }
 
@@ -83,6 +84,7 @@ std::size_t ContainerIo::pump(Stream& stream, std::size_t limit) {
   ssize_t n = sys::read_to_hangup(
       [&] { return sys::retry([&] { return ::read(stream.fd.get(), buffer_, std::min(limit, buffer_size_)); }); });
   if (n > 0) {
+    if (std::exchange(stream.hung_up, false)) loop_.change(stream.fd, &stream, EPOLLIN);
     const std::string_view data(buffer_, static_cast<std::size_t>(n));
     log_.write(stream.which, data, now());
     if (log_.take_news() && on_loss) on_loss();
@@ -90,6 +92,10 @@ std::size_t ContainerIo::pump(Stream& stream, std::size_t limit) {
     return data.size();
   }
   if (n < 0 && errno == EAGAIN) return 0;
+  if (n < 0 && errno == EIO && !main_ended_) {  // no slave is open: told once, and of the next one that writes
+    if (!std::exchange(stream.hung_up, true)) loop_.change(stream.fd, &stream, EPOLLIN | EPOLLET);
+    return 0;
+  }
   // End of a pipe, or EIO: the last slave of a terminal was closed.
   log_.end(stream.which, now());
   close(stream);
@@ -118,8 +124,8 @@ Result<Fd> ContainerIo::input() const {
 }
 
 void ContainerIo::drain() {
+  main_ended_ = true;
   stdin_.reset();
-  pty_.slave.reset();
   for (auto& stream : streams_) {
     if (!stream.fd) continue;
     int waiting = 0;

@@ -1,10 +1,10 @@
 // ContainerIo: the monitor's ends of one container's stdio, and the log they flow into. The container never waits for
 // the daemon or the disk: pipes are drained whatever becomes of the bytes.
 //
-// open() before the clone; given() closes the child's ends after it, but for a terminal's slave: a container may close
-// its own and open /dev/console again later, and until drain() that is no end of the terminal (pty(7): the master's
-// read gives EIO while no slave is open, and closing the master hangs the session up). drain() at the end of the main
-// process takes what is there (bounded, so that a grandchild that goes on writing delays no exit); later output is
+// open() before the clone; given() closes the child's ends after it. A container may close its terminal and open
+// /dev/console again later: that is no end of the terminal before drain() (the master's read gives EIO while no slave
+// is open, pty_open() of the kernel ends that, and closing the master hangs the session up). drain() at the end of the
+// main process takes what is there (bounded, so that a grandchild that goes on writing delays no exit); later output is
 // still logged until the last writer is gone or the container is removed. What clients see (attach.h) was logged
 // before.
 #pragma once
@@ -57,6 +57,7 @@ class ContainerIo {
     ContainerIo* io = nullptr;
     LogStream which{};
     Fd fd;
+    bool hung_up = false;  // a terminal without an open slave
   };
 
   Result<> open_pipes(bool stdin_open);
@@ -71,7 +72,7 @@ class ContainerIo {
   Attachments attached_;
   Stream streams_[2];
   Pty pty_;
-  bool tty_ = false;
+  bool tty_ = false, main_ended_ = false;
   Fd stdin_;  // write end, held open so that the container's reads wait
   Fd child_in_, child_out_, child_err_;
 };

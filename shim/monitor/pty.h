@@ -1,5 +1,5 @@
-// A terminal in a devpts instance of its own. The instance is held by fd until the child attaches it; who
-// reads the master sees the end of the last slave, his own too, as EIO. On failure nothing is left.
+// A terminal in a devpts instance of its own. The instance is held by fd until the child attaches it; the monitor keeps
+// only the master, so that the end of the last slave is seen as EIO. On failure nothing is left.
 #pragma once
 
 #include "common/fd.h"
