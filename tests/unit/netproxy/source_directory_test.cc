@@ -52,16 +52,30 @@ class SourceDirectoryTest : public testing::Test {
     pollfd fd{source->fd(), POLLIN, 0};
     EXPECT_EQ(::poll(&fd, 1, 1000), 1) << "no event";
     EXPECT_TRUE(source->read_events(tracker));
-    std::vector<std::string> out;
-    for (const auto& p : tracker.take_pending()) out.push_back(p.key);
-    return out;
+    return changed();
   }
   // The same of events that lead to a directory that is not there.
   std::vector<std::string> failing_events() {
     EXPECT_FALSE(source->read_events(tracker));
+    return changed();
+  }
+  std::vector<std::string> changed() {
     std::vector<std::string> out;
     for (const auto& p : tracker.take_pending()) out.push_back(p.key);
     return out;
+  }
+  // A directory that goes; the one that comes after it says something else in another file.
+  void first_directory() {
+    open();
+    put("a.json", service_text("web", "10.43.0.1"));
+    events();
+    testing::internal::CaptureStderr();
+  }
+  void put_second() { put("b.json", service_text("web", "10.43.0.2")); }
+  void expect_second_directory() {
+    testing::internal::GetCapturedStderr();
+    ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
+    EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
   }
   std::size_t endpoints(const std::string& key) { return tracker.model(key).endpoints(); }
 
@@ -213,78 +227,59 @@ TEST_F(SourceDirectoryTest, OtherNamesAreNotRead) {
 }
 
 TEST_F(SourceDirectoryTest, ADirectoryMadeAnewIsReadAgain) {
-  open();
-  put("a.json", service_text("web", "10.43.0.1"));
-  events();
-  testing::internal::CaptureStderr();
+  first_directory();
   std::filesystem::rename(dir, dir + ".old");
   EXPECT_EQ(failing_events(), Keys{}) << "what it said last";
   ASSERT_TRUE(source->due());
   EXPECT_EQ(failing_events(), Keys{});
   EXPECT_FALSE(std::filesystem::exists(dir)) << "who replaces it finds its place free";
   std::filesystem::create_directory(dir);
-  put("b.json", service_text("web", "10.43.0.2"));
+  put_second();
   EXPECT_TRUE(source->read_events(tracker));
   EXPECT_FALSE(source->due());
-  testing::internal::GetCapturedStderr();
-  ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
-  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+  expect_second_directory();
 }
 
 // As by `rm -rf`: its end is told only when nobody holds it any more.
 TEST_F(SourceDirectoryTest, ADirectoryRemovedAndMadeAnewIsReadAgain) {
-  open();
-  put("a.json", service_text("web", "10.43.0.1"));
-  events();
-  testing::internal::CaptureStderr();
+  first_directory();
   std::filesystem::remove_all(dir);
   EXPECT_EQ(failing_events(), Keys{"default/web"});
   ASSERT_TRUE(source->due());
   std::filesystem::create_directory(dir);
   EXPECT_TRUE(source->read_events(tracker));
   EXPECT_FALSE(source->due());
-  put("b.json", service_text("web", "10.43.0.2"));
+  put_second();
   EXPECT_EQ(events(), Keys{"default/web"});
-  testing::internal::GetCapturedStderr();
-  ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
-  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+  expect_second_directory();
 }
 
 // A shell that stands in it keeps the end of the old one from being told.
 TEST_F(SourceDirectoryTest, ADirectoryThatSomebodyHasOpenIsMadeAnew) {
-  open();
-  put("a.json", service_text("web", "10.43.0.1"));
-  events();
-  testing::internal::CaptureStderr();
+  first_directory();
   const auto held = sys::open(dir, O_RDONLY | O_DIRECTORY);
   ASSERT_TRUE(held);
   std::filesystem::remove_all(dir);
   std::filesystem::create_directory(dir);
   EXPECT_EQ(events(), Keys{"default/web"}) << "the file that went";
-  put("b.json", service_text("web", "10.43.0.2"));
+  put_second();
   EXPECT_EQ(events(), Keys{"default/web"});
-  testing::internal::GetCapturedStderr();
-  ASSERT_EQ(tracker.model("default/web").vips.size(), 1u);
-  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+  expect_second_directory();
 }
 
 TEST_F(SourceDirectoryTest, AReadingThatFailsIsDueAgain) {
-  open();
-  put("a.json", service_text("web", "10.43.0.1"));
-  events();
+  first_directory();
   EXPECT_FALSE(source->due());
-  testing::internal::CaptureStderr();
   std::filesystem::remove_all(dir);
   std::ofstream(dir) << "a file is in the way";
   EXPECT_FALSE(source->read_events(tracker));
   ASSERT_TRUE(source->due());
   std::filesystem::remove(dir);
   std::filesystem::create_directories(dir);
-  put("b.json", service_text("web", "10.43.0.2"));
+  put_second();
   EXPECT_TRUE(source->read_events(tracker));
   EXPECT_FALSE(source->due());
-  testing::internal::GetCapturedStderr();
-  EXPECT_EQ(tracker.model("default/web").vips.front(), ip("10.43.0.2"));
+  expect_second_directory();
 }
 
 }  // namespace
